@@ -1,0 +1,115 @@
+import pytest
+import torch
+
+from vaelib import quadrature, spiral
+from vaelib.nets import VAE
+from vaelib.sweep import sweep
+from vaelib.train import RECORDS, fit
+
+
+def points(n=40):
+    return spiral.sample_spiral(n, generator=torch.Generator().manual_seed(0))[1]
+
+
+def generator():
+    return torch.Generator().manual_seed(1)
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 15, "anneal": False}, {"samples": 3}], ids=str)
+def test_run_r_of_a_stack_is_run_r_alone(options):
+    sigma = [0.1, 0.2, 1.0]
+    stack = VAE(hidden=(8,), sigma=sigma, seeds=[4, 5, 6])
+    together = fit(stack, points(), steps=120, lr=0.02, generator=generator(), **options)
+    for r in range(3):
+        alone = VAE(hidden=(8,), sigma=sigma[r], seeds=[4 + r])
+        history = fit(alone, points(), steps=120, lr=0.02, generator=generator(), **options)
+        torch.testing.assert_close(history.elbo[:, 0], together.elbo[:, r], rtol=1e-8, atol=1e-8)
+        for a, b in zip(alone.parameters(), stack.pick([r]).parameters()):
+            torch.testing.assert_close(a, b, rtol=1e-6, atol=1e-8)
+
+
+def test_a_linear_vae_reaches_the_evidence_of_its_data():
+    """For Gaussian data the ELBO of a linear VAE can be tight: at the optimum the model is the data's own normal."""
+    x = torch.randn(300, 2, generator=torch.Generator().manual_seed(0)) * torch.tensor([2.0, 0.5])
+    vae = VAE(hidden=(), sigma=0.5, seeds=[0])
+    fit(vae, x, steps=1500, lr=0.05, samples=4, generator=generator())
+    centred = x - x.mean(0)
+    top = torch.linalg.eigvalsh(centred.T @ centred / len(x))[-1]
+    covariance = 0.25 * torch.eye(2)
+    _, vectors = torch.linalg.eigh(centred.T @ centred)
+    covariance += (top - 0.25) * torch.outer(vectors[:, -1], vectors[:, -1])
+    optimum = torch.distributions.MultivariateNormal(x.mean(0), covariance).log_prob(x).mean()
+    grid = quadrature.resolving_grid(vae.decode, vae.sigma)
+    evidence = quadrature.log_evidence(x, vae.decode, vae.sigma, grid).mean()
+    assert optimum - 5e-3 < evidence <= optimum + 1e-12
+
+
+def test_a_very_large_sigma_collapses():
+    x = points(100)
+    vae = VAE(hidden=(8,), sigma=20.0, seeds=[0])
+    fit(vae, x, steps=1000, lr=0.03, generator=generator())
+    mu, log_var = vae.encode(x)
+    assert mu.abs().max() < 0.05 and log_var.abs().max() < 0.05
+
+
+def test_history_notes_the_elbo_along_the_way():
+    history = fit(VAE(hidden=(4,), sigma=1.0, seeds=[0, 1]), points(), steps=250, lr=0.01, generator=generator())
+    assert history.step[-1] == 250 and history.elbo.shape == (len(history.step), 2)
+    assert len(history.step) <= RECORDS + 25
+    assert (history.elbo[-1] > history.elbo[0]).all()
+
+
+def test_the_noise_comes_from_the_generator_alone():
+    ends = []
+    for seed in (1, 1, 2):
+        vae = VAE(hidden=(4,), sigma=1.0)
+        torch.rand(3)  # disturbs the global generator, which must not matter
+        fit(vae, points(), steps=20, lr=0.01, generator=torch.Generator().manual_seed(seed))
+        ends.append(torch.cat([p.detach().flatten() for p in vae.parameters()]))
+    assert torch.equal(ends[0], ends[1]) and not torch.equal(ends[0], ends[2])
+
+
+def test_sweep_is_the_grid_of_single_fits():
+    x = points()
+    result = sweep(x, sigmas=[0.2, 1.0], seeds=[3, 4, 5], steps=60, lr=0.02, generator=generator(), hidden=(4,))
+    assert result.vae.sigma.tolist() == [0.2] * 3 + [1.0] * 3
+    assert result.by_sigma(result.vae.sigma).tolist() == [[0.2] * 3, [1.0] * 3]
+    assert list(result.runs(1)) == [3, 4, 5]
+    alone = VAE(hidden=(4,), sigma=1.0, seeds=[4])
+    fit(alone, x, steps=60, lr=0.02, generator=generator())
+    torch.testing.assert_close(alone.decode(x[:, :1])[0], result.vae.decode(x[:, :1])[4])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"steps": 0}, "steps must be at least 1, found 0"),
+        ({"lr": 0.0}, "lr must be positive, found 0"),
+        ({"samples": 0}, "samples must be at least 1"),
+        ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"batch_size": 41}, "batch_size 41 is larger than the 40 points"),
+        ({"x": torch.full((3, 2), torch.nan)}, "x holds 6 values that are NaN or infinite"),
+        ({"x": torch.zeros(3, 5)}, r"x has shape \(3, 5\); expected \(N, 2\)"),
+        ({"x": torch.zeros(4, 3, 2)}, r"x holds data for 4 runs; expected 1"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_refused_and_nothing_is_lost(options, message):
+    vae = VAE(hidden=(4,), sigma=1.0)
+    before = [p.clone() for p in vae.parameters()]
+    x = options.pop("x", points())
+    with pytest.raises(ValueError, match=message):
+        fit(vae, x, **{"steps": 5, "lr": 0.01, "generator": generator(), **options})
+    assert all(torch.equal(a, b) for a, b in zip(before, vae.parameters()))
+
+
+def test_a_diverging_fit_says_which_run():
+    vae = VAE(hidden=(4,), sigma=[1.0, 1.0], seeds=[0, 1])
+    vae.encoder.net.layers[0].weight.data[1] = torch.nan
+    with pytest.raises(ValueError, match="the ELBO of run 1 is not finite at step 1"):
+        fit(vae, points(), steps=5, lr=0.01, generator=generator())
+
+
+def test_empty_sweep_is_refused():
+    with pytest.raises(ValueError, match="found 0 sigmas and 1 seeds"):
+        sweep(points(), sigmas=[], seeds=[0], steps=5, lr=0.01, generator=generator())
