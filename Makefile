@@ -1,0 +1,57 @@
+# Every target first makes (or reuses) .venv with the exact versions of requirements.txt.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.installed
+CHAPTERS ?=
+FORCE ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help book test lab notebooks site-test bench clean
+
+help:
+	@echo "make book        build the site from the stored outputs -> _build/html/index.html"
+	@echo "make test        unit tests, doctests, book tests, and every notebook run and compared"
+	@echo "make lab         open the chapters in JupyterLab, to run and to change them"
+	@echo "make notebooks   execute the chapters that changed; FORCE=1 executes all,"
+	@echo "                 CHAPTERS=chapters/03_kl_closed_form.ipynb only that one"
+	@echo "make site-test   build the site and check it in a headless Chromium"
+	@echo "make bench       compare the book's training with the published recipe (a few minutes)"
+	@echo "make clean       remove what was built; .venv stays"
+
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "This book needs Python 3.11 or newer, and '$(PYTHON)' is older or missing."; \
+	  echo "Name another one:  make PYTHON=python3.12"; exit 1; }
+	@echo "Installing the book's packages into .venv (once; a few minutes)"
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --requirement requirements.txt
+	@touch $@
+
+book: $(READY)
+	$(BIN)/jupyter-book build . --all -W -n --keep-going
+	@echo "Open _build/html/index.html in a browser. It needs no network."
+
+test: $(READY)
+	$(BIN)/python -m pytest -n auto --dist loadfile
+	@echo "Everything that the book states was checked."
+
+lab: $(READY)
+	@echo "JupyterLab opens on chapters/. Stop it with Ctrl-C."
+	$(BIN)/jupyter lab chapters
+
+notebooks: $(READY)
+	$(BIN)/python -m tools.notebooks $(if $(FORCE),--all) $(CHAPTERS)
+	@echo "Now: make test, then make book."
+
+site-test: book
+	$(BIN)/python -m pip install --quiet --requirement tests/browser/requirements.txt
+	$(BIN)/python -m pytest tests/browser
+	@echo "The site is offline-clean. Open _build/html/index.html."
+
+bench: $(READY)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
+
+clean:
+	rm -rf _build .pytest_cache vaelib.egg-info
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+	@echo "Removed what was built. 'make book' builds it again."
