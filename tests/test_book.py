@@ -1,0 +1,68 @@
+"""The book's promises, held over every chapter."""
+
+import nbformat
+import pytest
+import yaml
+
+from tools.checks import (
+    CHECKS,
+    coverage,
+    equation_labels,
+    figure_name,
+    ignores_too_much,
+    notebook_labels,
+    pictures,
+    repeated,
+    tags,
+)
+from tools.notebooks import HEADLINE, ROOT, chapters, picture
+
+NOTEBOOKS = {path.stem: nbformat.read(path, as_version=4) for path in chapters()}
+PAGES = {path.stem: path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("back/*.md")]}
+
+
+def test_there_are_chapters_and_the_toc_lists_each():
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    listed = [chapter["file"] for part in toc["parts"] for chapter in part["chapters"]]
+    assert NOTEBOOKS
+    assert sorted(name for name in listed if name.startswith("chapters/")) == [f"chapters/{name}" for name in NOTEBOOKS]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+def test_chapter(check, name):
+    problems = check(NOTEBOOKS[name])
+    assert not problems, f"chapters/{name}.ipynb: " + "; ".join(problems)
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_equation_coverage_is_reported(name, record_property):
+    results, verified, definitions = coverage(NOTEBOOKS[name])
+    record_property(
+        "equation coverage", f"{name:25}{len(verified):3} of {len(results):2} results verified, {len(definitions):2} definitions"
+    )
+    assert len(verified) == len(results) > 0
+
+
+def test_labels_are_unique_over_the_book():
+    labels = [label for notebook in NOTEBOOKS.values() for label in notebook_labels(notebook)]
+    labels += [label for text in PAGES.values() for label in equation_labels(text)]
+    assert not repeated(labels)
+
+
+def test_pages_without_code_label_no_result():
+    labels = [label for text in PAGES.values() for label in equation_labels(text)]
+    assert not [label for label in labels if not label.startswith("def-")]
+
+
+def test_figure_names_are_unique_over_the_book():
+    assert not repeated([figure_name(cell) for notebook in NOTEBOOKS.values() for cell in notebook.cells if pictures(cell)])
+
+
+def test_at_most_one_code_cell_in_twenty_is_not_compared():
+    assert not ignores_too_much(NOTEBOOKS.values())
+
+
+def test_headline_is_the_picture_of_its_cell():
+    [cell] = [cell for notebook in NOTEBOOKS.values() for cell in notebook.cells if "headline" in tags(cell)]
+    assert HEADLINE.read_bytes() == picture(cell), "run `make notebooks FORCE=1`"

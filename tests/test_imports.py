@@ -1,0 +1,69 @@
+"""Imports inside vaelib point one way, and the oracles share no code with what they check."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+VAELIB = Path(__file__).resolve().parent.parent / "vaelib"
+# A module imports only from links to its left.
+CHAIN = [{"spiral", "gaussian", "kl"}, {"likelihood"}, {"nets"}, {"objective"}, {"train"}, {"sweep"}]
+# What computes the truth must not contain the error that it is to catch.
+ORACLES = {"quadrature"}
+ORACLES_USED_BY = {"spiral"}
+ALONE = {"_checks", "plotting", "verify"}
+
+
+def imported(source: str) -> set[str]:
+    """Names of the modules that a source imports; ``vaelib.kl`` stays one name."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = "vaelib" if node.level else node.module
+            module = f"vaelib.{node.module}" if node.level and node.module else module
+            names |= {f"vaelib.{alias.name}" for alias in node.names} if module == "vaelib" else {module}
+    return names
+
+
+def allowed(module: str) -> set[str]:
+    """What `module` may import of vaelib."""
+    if module in ALONE:
+        return set()
+    position = next((i for i, link in enumerate(CHAIN) if module in link), 0)
+    return {"_checks"}.union(*CHAIN[:position], ORACLES if module in ORACLES_USED_BY else ())
+
+
+def problems(module: str, source: str) -> list[str]:
+    ours = {name.removeprefix("vaelib.") for name in imported(source) if name.startswith("vaelib.")}
+    found = [f"{module} imports {name}" for name in sorted(ours - allowed(module))]
+    if module != "plotting" and any(name.split(".")[0] == "matplotlib" for name in imported(source)):
+        found.append(f"{module} imports matplotlib")
+    return found
+
+
+def test_every_module_has_its_place():
+    modules = {path.stem for path in VAELIB.glob("*.py")} - {"__init__"}
+    assert modules == set().union(*CHAIN, ORACLES, ALONE)
+
+
+@pytest.mark.parametrize("path", sorted(VAELIB.glob("*.py")), ids=lambda path: path.stem)
+def test_imports_point_one_way(path):
+    assert not problems(path.stem, path.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("quadrature", "from vaelib.gaussian import gaussian_log_density"),
+        ("quadrature", "from vaelib import kl"),
+        ("kl", "from vaelib.likelihood import gaussian_log_likelihood"),
+        ("nets", "import vaelib.objective"),
+        ("likelihood", "from .nets import VAE"),
+        ("plotting", "from vaelib.nets import VAE"),
+        ("train", "from matplotlib import pyplot"),
+    ],
+)
+def test_a_wrong_import_is_found(module, source):
+    assert problems(module, source)

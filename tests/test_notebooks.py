@@ -1,0 +1,52 @@
+"""``make notebooks``: what it saves, what it leaves alone."""
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_notebook
+
+from tools import notebooks
+
+DRAW = "import base64\nfrom IPython.display import Image, display\ndisplay(Image(base64.b64decode('iVBORw0KGgo=')))"
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    """Write a notebook, run the command on it, and give its exit status and what is then in the file."""
+    monkeypatch.setattr(notebooks, "HEADLINE", tmp_path / "images" / "headline.png")
+    path = tmp_path / "chapter.ipynb"
+
+    def run(notebook, *options):
+        nbformat.write(notebook, path)
+        monkeypatch.setattr("sys.argv", ["notebooks", *options, str(path)])
+        status = notebooks.main()
+        return status, nbformat.read(path, as_version=4)
+
+    return run
+
+
+def test_executes_cleans_and_stamps(run, tmp_path):
+    cell = new_code_cell(DRAW, metadata={"tags": ["headline"], "scrolled": True, "mystnb": {"image": {"alt": "dot"}}})
+    notebook = new_notebook(cells=[cell, new_code_cell("1 + 1")], metadata={"language_info": {"name": "python", "version": "3"}})
+    status, saved = run(notebook)
+    assert status == 0
+    assert notebooks.is_fresh(saved)
+    assert [cell.execution_count for cell in saved.cells] == [1, 2]
+    assert saved.cells[1].outputs[0].data["text/plain"] == "2"
+    assert saved.cells[0].metadata == {"tags": ["headline"], "mystnb": {"image": {"alt": "dot"}}}
+    assert "version" not in saved.metadata.language_info
+    assert (tmp_path / "images" / "headline.png").read_bytes() == notebooks.picture(saved.cells[0])
+
+
+def test_a_failed_run_keeps_the_old_file(run, capsys):
+    notebook = new_notebook(cells=[new_code_cell("1 + 1", execution_count=7), new_code_cell("1 / 0")])
+    status, saved = run(notebook)
+    assert status == 1
+    assert saved == notebook
+    assert "ZeroDivisionError" in capsys.readouterr().out
+
+
+def test_a_fresh_notebook_is_not_executed_unless_forced(run):
+    notebook = new_notebook(cells=[new_code_cell("1 + 1", execution_count=7)])
+    notebook.metadata["stamp"] = notebooks.stamp(notebook)
+    assert run(notebook)[1].cells[0].execution_count == 7
+    assert run(notebook, "--all")[1].cells[0].execution_count == 1
