@@ -74,6 +74,7 @@ def execute(notebook, path: Path) -> bool:
         notebook,
         timeout=CELL_TIMEOUT,
         kernel_name="python3",
+        coalesce_streams=True,  # or one print may be stored, and shown, in two pieces
         resources={"metadata": {"path": str(path.parent)}},
         # The kernel listens on this machine only; its warning about that would stand in every run.
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
