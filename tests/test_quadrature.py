@@ -95,6 +95,10 @@ def test_bad_input_is_refused():
         quadrature.log_evidence(x, linear, 0.0, grid)
     with pytest.raises(ValueError, match="x has 3 data axes and decode returns 2"):
         quadrature.log_evidence(torch.zeros(4, 3), linear, 1.0, grid)
+    with pytest.raises(ValueError, match=r"sigma has shape \(3,\), which does not fit the 1 runs of decode"):
+        quadrature.log_evidence(x, linear, torch.ones(3), grid)
+    with pytest.raises(ValueError, match=r"x has shape \(4, 3, 2\), which does not fit the 1 runs of decode"):
+        quadrature.log_evidence(x.expand(4, 3, 2), linear, 1.0, grid)
     with pytest.raises(ValueError, match="nodes must be at least 2, found 1"):
         quadrature.normal_grid(1)
     with pytest.raises(ValueError, match="limit must be positive"):

@@ -172,11 +172,13 @@ def _over_blocks(reduce: Callable, x: Tensor, decode: Decode, sigma: float | Ten
             f"grid of {len(grid.z)} nodes is too coarse: neighbouring means are up to {step:.3g} sigma apart, "
             f"expected at most {MAX_STEP}; use more nodes (see resolving_grid)"
         )
-    if mean.ndim == 2:
-        return _one_run(reduce, x, mean, sigma, grid)
-    runs = mean.shape[0]
+    runs = len(mean) if mean.ndim == 3 else 1
+    for name, value, axes in (("sigma", sigma, 0), ("x", x, 2)):
+        if value.ndim > axes + 1 or (value.ndim == axes + 1 and len(value) != runs):
+            raise ValueError(f"{name} has shape {tuple(value.shape)}, which does not fit the {runs} runs of decode")
     x, sigma = x.expand(runs, *x.shape[-2:]), sigma.expand(runs)
-    return torch.stack([_one_run(reduce, x[r], mean[r], sigma[r], grid) for r in range(runs)])
+    values = [_one_run(reduce, x[r], mean if mean.ndim == 2 else mean[r], sigma[r], grid) for r in range(runs)]
+    return torch.stack(values) if mean.ndim == 3 else values[0]
 
 
 def _one_run(reduce: Callable, x: Tensor, mean: Tensor, sigma: Tensor, grid: Grid) -> Tensor:

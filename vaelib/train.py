@@ -1,5 +1,6 @@
 """The only optimiser loop of the book: Adam on the ELBO, many runs at once."""
 
+import sys
 from typing import NamedTuple
 
 import torch
@@ -80,8 +81,9 @@ def fit(
     schedule = OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False) if anneal else None
     order, noted_steps, noted_elbos = torch.arange(x.shape[-2]), [], []
     every = max(1, steps // RECORDS)
-    # Shown only when a fit takes over two seconds, and wiped when it ends.
-    for step in tqdm(range(1, steps + 1), desc="fit", leave=False, delay=2, mininterval=0.5):
+    # Shown only when a fit takes over two seconds. On stdout, for there a notebook wipes it without a trace.
+    progress = tqdm(range(1, steps + 1), desc="fit", leave=False, delay=2, mininterval=0.5, file=sys.stdout)
+    for step in progress:
         batch = x
         if batch_size is not None:
             if len(order) < batch_size or step == 1:
