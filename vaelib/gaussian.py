@@ -13,8 +13,10 @@ from vaelib._checks import require_same_shape
 def gaussian_log_density(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
     r"""Log density of a diagonal normal.
 
-    .. math:: \log N(z; \mu, \sigma^2) = -\tfrac12 \sum_i
-        \left( \frac{(z_i-\mu_i)^2}{\sigma_i^2} + \log\sigma_i^2 + \log 2\pi \right)
+    .. math::
+
+        &\log N(z; \mu, \sigma^2) \\
+        &= -\tfrac12 \sum_i \left( \tfrac{(z_i-\mu_i)^2}{\sigma_i^2} + \log 2\pi\sigma_i^2 \right)
 
     Args:
         z: Where to evaluate, shape ``(..., d)``, broadcastable with `mu` in the leading axes.
@@ -36,7 +38,10 @@ def gaussian_log_density(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
 def reparameterize(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     r"""A draw from N(mu, exp(log_var)) as a differentiable function of its parameters.
 
-    .. math:: z = \mu + \sigma \epsilon, \qquad \sigma = e^{\frac12 \log\sigma^2}, \qquad \epsilon \sim N(0, I)
+    .. math::
+
+        z &= \mu + \sigma \epsilon, \quad \epsilon \sim N(0, I) \\
+        \sigma &= e^{\frac12 \log\sigma^2}
 
     Args:
         mu: Means, shape ``(..., d)``.

@@ -52,8 +52,10 @@ def kl_to_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
 def kl_between_gaussians(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
     r"""KL(q || p) of two diagonal normals, summed over the latent axes.
 
-    .. math:: \tfrac12 \sum_i \left( \frac{\sigma_{q,i}^2 + (\mu_{q,i} - \mu_{p,i})^2}{\sigma_{p,i}^2} - 1
-        - \log\frac{\sigma_{q,i}^2}{\sigma_{p,i}^2} \right)
+    .. math::
+
+        \tfrac12 \sum_i \Big( &\tfrac{\sigma_{q,i}^2 + (\mu_{q,i} - \mu_{p,i})^2}{\sigma_{p,i}^2} - 1 \\
+        &- \log\tfrac{\sigma_{q,i}^2}{\sigma_{p,i}^2} \Big)
 
     Args:
         mu_q: Means of q, shape ``(..., d)``.

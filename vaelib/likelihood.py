@@ -11,7 +11,10 @@ from vaelib._checks import require_positive
 def gaussian_log_likelihood(x: Tensor, mean: Tensor, sigma: float | Tensor) -> Tensor:
     r"""Log density of :math:`N(\mu_\theta(z), \sigma^2 I)` at the data.
 
-    .. math:: \log p(x|z) = -\frac{|x - \mu_\theta(z)|^2}{2\sigma^2} - \frac D2 \log(2\pi\sigma^2)
+    .. math::
+
+        \log p(x|z) = &-\tfrac{|x - \mu_\theta(z)|^2}{2\sigma^2} \\
+        &- \tfrac D2 \log(2\pi\sigma^2)
 
     The first term is a squared error with weight :math:`1 / 2\sigma^2`. The second does not move the mean, but without
     it values at different sigma cannot be compared and sigma cannot be learned.

@@ -32,7 +32,10 @@ class ElboTerms(NamedTuple):
 def elbo_terms(vae: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
     r"""Unbiased estimate of the ELBO with K reparameterized draws a point.
 
-    .. math:: \mathcal L(x) = \mathbb E_{q(z|x)}[\log p(x|z)] - \mathrm{KL}(q(z|x)\,\|\,p(z))
+    .. math::
+
+        \mathcal L(x) = &\,\mathbb E_{q(z|x)}[\log p(x|z)] \\
+        &- \mathrm{KL}(q(z|x)\,\|\,p(z))
 
     Args:
         vae: R models.
@@ -53,7 +56,7 @@ def elbo_terms(vae: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
 def importance_weighted_bound(vae: VAE, x: Tensor, eps: Tensor) -> Tensor:
     r"""One-draw estimate of the importance-weighted bound :math:`\mathcal L_K`.
 
-    .. math:: \mathcal L_K(x) = \mathbb E\left[\log \frac1K \sum_{k=1}^K \frac{p(x|z_k)\,p(z_k)}{q(z_k|x)}\right]
+    .. math:: \mathcal L_K = \mathbb E\left[\log \frac1K \sum_{k=1}^K \tfrac{p(x|z_k)\,p(z_k)}{q(z_k|x)}\right]
 
     Args:
         vae: R models.

@@ -90,7 +90,7 @@ def resolving_grid(decode: Decode, sigma: float | Tensor) -> Grid:
 def log_evidence(x: Tensor, decode: Decode, sigma: float | Tensor, grid: Grid) -> Tensor:
     r"""Exact log evidence of a model with one latent axis and an isotropic Gaussian likelihood.
 
-    .. math:: \log p(x) = \log \int p(z)\, N(x;\, \mu(z), \sigma^2 I)\, dz
+    .. math:: p(x) = \int p(z)\, N(x;\, \mu(z), \sigma^2 I)\, dz
 
     Args:
         x: Data, shape ``(N, D)``, or ``(R, N, D)`` for one data set a run.

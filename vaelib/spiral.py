@@ -2,8 +2,8 @@ r"""The true process of the book: a latent time t, a point on a spiral, Gaussian
 
 .. math::
 
-    u \sim U[u_\mathrm{min}, 1], \quad t = \sqrt u, \quad
-    x = \dot r t\,(\cos\omega t, \sin\omega t) + N(0, \sigma_\mathrm{data}^2 I)
+    t &= \sqrt u, \quad u \sim U[u_\mathrm{min}, 1] \\
+    x &= \dot r t\,(\cos\omega t, \sin\omega t) + N(0, \sigma_\mathrm{data}^2 I)
 
 The square root makes points about equally dense along the arc, since the arc's length grows like :math:`t^2`. These
 are the values of the published experiment: 200 points, 1.4 turns, and a noise *standard deviation* of 0.2.
