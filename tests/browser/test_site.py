@@ -44,7 +44,11 @@ def visit(browser):
         tab.on(
             "request", lambda request: request.url.startswith(("file:", "data:")) or troubles.append(f"asked for {request.url}")
         )
-        tab.on("requestfailed", lambda request: troubles.append(f"did not get {request.url}"))
+        # A page that is left while it loads aborts what it had asked for; that is no fault of the site.
+        tab.on(
+            "requestfailed",
+            lambda request: request.failure == "net::ERR_ABORTED" or troubles.append(f"did not get {request.url}: {request.failure}"),
+        )
         tab.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
         tab.on("console", lambda message: message.type in ("error", "warning") and troubles.append(f"console: {message.text}"))
         tab.goto((SITE / page).as_uri() + query)
