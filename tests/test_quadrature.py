@@ -54,6 +54,35 @@ def test_a_stack_of_runs_gives_each_run_its_own_value():
     )
 
 
+@pytest.mark.parametrize("shape", [(1, 2), (1, 2001, 2)], ids=["one an axis", "one a node"])
+def test_sigma_may_differ_between_axes(shape):
+    sigma, grid = torch.tensor([0.3, 0.9]), quadrature.normal_grid()
+    exact = MultivariateNormal(OFFSET, torch.outer(SLOPE, SLOPE) + sigma.square().diag()).log_prob(data())
+    torch.testing.assert_close(quadrature.log_evidence(data(), linear, sigma.expand(shape), grid), exact)
+
+
+def test_sigma_may_differ_between_nodes():
+    # A mean of zero leaves a mixture over sigma(z) alone: its second moment is E[sigma^2], here known.
+    grid, edges = quadrature.normal_grid(), torch.linspace(-9, 9, 4001)
+    sigma = (1 + 0.5 * torch.tanh(grid.z))[None]
+    density = quadrature.log_evidence(edges[:, None], torch.zeros_like, sigma, grid).exp()
+    second_moment = torch.trapezoid(density * edges.square(), edges)
+    torch.testing.assert_close(second_moment, quadrature.expectation(sigma.square().flatten(), grid.log_prior, grid))
+    # Two runs, of which the second has half the sigma: z and x in other units, with the density that belongs to them.
+    stack = quadrature.log_evidence(edges[:, None], lambda z: torch.zeros(2, len(z), 1), torch.cat([sigma, sigma / 2]), grid)
+    torch.testing.assert_close(stack[0], density.log())
+    halves = quadrature.log_evidence(edges[:, None] / 2, torch.zeros_like, sigma / 2, grid)
+    torch.testing.assert_close(halves, density.log() + math.log(2))
+
+
+def test_the_smaller_sigma_of_two_nodes_sets_how_fine_the_grid_must_be():
+    grid = quadrature.normal_grid()
+    sigma = torch.full((1, 2001, 2), 0.5)
+    sigma[0, 1000] = 1e-3
+    with pytest.raises(ValueError, match="grid of 2001 nodes is too coarse"):
+        quadrature.log_evidence(data(), linear, sigma, grid)
+
+
 def test_blocks_do_not_change_the_result(monkeypatch):
     x, grid = data(), quadrature.normal_grid()
     whole = quadrature.log_evidence(x, linear, 0.5, grid)
@@ -95,7 +124,7 @@ def test_bad_input_is_refused():
         quadrature.log_evidence(x, linear, 0.0, grid)
     with pytest.raises(ValueError, match="x has 3 data axes and decode returns 2"):
         quadrature.log_evidence(torch.zeros(4, 3), linear, 1.0, grid)
-    with pytest.raises(ValueError, match=r"sigma has shape \(3,\), which does not fit the 1 runs of decode"):
+    with pytest.raises(ValueError, match=r"sigma has shape \(3,\); expected .* which fits the 1 runs of decode"):
         quadrature.log_evidence(x, linear, torch.ones(3), grid)
     with pytest.raises(ValueError, match=r"x has shape \(4, 3, 2\), which does not fit the 1 runs of decode"):
         quadrature.log_evidence(x.expand(4, 3, 2), linear, 1.0, grid)

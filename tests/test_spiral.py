@@ -64,11 +64,37 @@ def test_more_nodes_change_nothing():
     torch.testing.assert_close(spiral.log_evidence(x), finer, rtol=1e-12, atol=1e-12)
 
 
+def test_more_turns_and_a_sigma_for_each_axis():
+    omega, sigma = 6 * math.pi, torch.tensor([0.1, 0.4])
+    n = 10_000
+    t, x = spiral.sample_spiral(n, generator=torch.Generator().manual_seed(0), omega=omega, sigma=sigma)
+    noise = x - spiral.curve(t, omega=omega)
+    z_scores = (noise.square().mean(0) - sigma.square()) / (sigma.square() * (2 / n) ** 0.5)
+    assert z_scores.abs().max() < 4
+    grid, point = spiral.t_grid(1024), np.array([-1.0, 0.5])
+
+    def joint(t):
+        mean = 2.5 * t * np.array([math.cos(omega * t), math.sin(omega * t)])
+        return 2 * t / 0.99 * stats.norm.pdf(point, mean, sigma.numpy()).prod()
+
+    exact, _ = integrate.quad(joint, 0.1, 1, epsabs=0, epsrel=1e-12, limit=500)
+    value = spiral.log_evidence(torch.tensor(point)[None], omega=omega, sigma=sigma, grid=grid)
+    assert abs(value.item() - math.log(exact)) < 1e-10
+    log_posterior = spiral.log_posterior(torch.tensor(point)[None], grid, omega=omega, sigma=sigma)
+    node = 700
+    expected = math.log(joint(grid.z[node].item()) / exact)
+    assert abs(log_posterior[0, node].item() - expected) < 1e-10
+    with pytest.raises(ValueError, match="grid of 512 nodes is too coarse"):
+        spiral.log_evidence(x, omega=omega, sigma=0.01)
+
+
 def test_bad_input_is_refused():
     generator = torch.Generator()
     with pytest.raises(ValueError, match="n must be at least 1, found 0"):
         spiral.sample_spiral(0, generator=generator)
     with pytest.raises(ValueError, match="sigma must be positive"):
         spiral.sample_spiral(5, generator=generator, sigma=-0.2)
+    with pytest.raises(ValueError, match=r"sigma has shape \(3,\); expected one number or two"):
+        spiral.sample_spiral(5, generator=generator, sigma=torch.ones(3))
     with pytest.raises(ValueError, match="nodes must be at least 1"):
         spiral.t_grid(0)

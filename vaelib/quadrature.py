@@ -69,7 +69,7 @@ def resolving_grid(decode: Decode, sigma: float | Tensor) -> Grid:
 
     Args:
         decode: Maps nodes ``(G, 1)`` to means ``(G, D)`` or ``(R, G, D)``.
-        sigma: Standard deviation of the likelihood, a number or shape ``(R,)``.
+        sigma: Standard deviation of the likelihood: a number, ``(R,)``, or ``(R, D)`` with one an axis.
 
     Returns:
         The grid, fine enough for `log_evidence` and `log_posterior`.
@@ -88,14 +88,15 @@ def resolving_grid(decode: Decode, sigma: float | Tensor) -> Grid:
 
 @torch.no_grad()
 def log_evidence(x: Tensor, decode: Decode, sigma: float | Tensor, grid: Grid) -> Tensor:
-    r"""Exact log evidence of a model with one latent axis and an isotropic Gaussian likelihood.
+    r"""Exact log evidence of a model with one latent axis and a Gaussian likelihood.
 
     .. math:: p(x) = \int p(z)\, N(x;\, \mu(z), \sigma^2 I)\, dz
 
     Args:
         x: Data, shape ``(N, D)``, or ``(R, N, D)`` for one data set a run.
         decode: Maps nodes ``(G, 1)`` to means ``(G, D)``, or ``(R, G, D)`` for R runs.
-        sigma: Standard deviation of the likelihood, a number or shape ``(R,)``.
+        sigma: Standard deviation of the likelihood: a number, ``(R,)``, ``(R, D)`` with one an axis, or ``(R, G, D)``
+            with its value at every node. Without a run axis in `decode`, R is 1.
         grid: Where to integrate, with the prior.
 
     Returns:
@@ -117,7 +118,8 @@ def log_posterior(x: Tensor, decode: Decode, sigma: float | Tensor, grid: Grid) 
     Args:
         x: Data, shape ``(N, D)``, or ``(R, N, D)`` for one data set a run.
         decode: Maps nodes ``(G, 1)`` to means ``(G, D)``, or ``(R, G, D)`` for R runs.
-        sigma: Standard deviation of the likelihood, a number or shape ``(R,)``.
+        sigma: Standard deviation of the likelihood: a number, ``(R,)``, ``(R, D)`` with one an axis, or ``(R, G, D)``
+            with its value at every node. Without a run axis in `decode`, R is 1.
         grid: Where to evaluate, with the prior.
 
     Returns:
@@ -167,34 +169,52 @@ def _over_blocks(reduce: Callable, x: Tensor, decode: Decode, sigma: float | Ten
     sigma = torch.as_tensor(sigma, dtype=x.dtype)
     require_positive("sigma", sigma)
     mean = decode(grid.z)
+    stacked = mean.ndim == 3
+    runs, (nodes, data_dim) = len(mean) if stacked else 1, mean.shape[-2:]
+    if x.shape[-1] != data_dim:
+        raise ValueError(f"x has {x.shape[-1]} data axes and decode returns {data_dim}; expected the same")
+    if x.ndim > 3 or (x.ndim == 3 and len(x) != runs):
+        raise ValueError(f"x has shape {tuple(x.shape)}, which does not fit the {runs} runs of decode")
     if (step := _largest_step(mean, sigma)) > MAX_STEP:
         raise ValueError(
-            f"grid of {len(grid.z)} nodes is too coarse: neighbouring means are up to {step:.3g} sigma apart, "
+            f"grid of {nodes} nodes is too coarse: neighbouring means are up to {step:.3g} sigma apart, "
             f"expected at most {MAX_STEP}; use more nodes (see resolving_grid)"
         )
-    runs = len(mean) if mean.ndim == 3 else 1
-    for name, value, axes in (("sigma", sigma, 0), ("x", x, 2)):
-        if value.ndim > axes + 1 or (value.ndim == axes + 1 and len(value) != runs):
-            raise ValueError(f"{name} has shape {tuple(value.shape)}, which does not fit the {runs} runs of decode")
-    x, sigma = x.expand(runs, *x.shape[-2:]), sigma.expand(runs)
-    values = [_one_run(reduce, x[r], mean if mean.ndim == 2 else mean[r], sigma[r], grid) for r in range(runs)]
-    return torch.stack(values) if mean.ndim == 3 else values[0]
+    x, mean = x.expand(runs, *x.shape[-2:]), mean.expand(runs, nodes, data_dim)
+    sigma = _per_node(sigma, mean).expand(runs, nodes, data_dim)
+    values = [_one_run(reduce, x[r], mean[r], sigma[r], grid) for r in range(runs)]
+    return torch.stack(values) if stacked else values[0]
 
 
 def _one_run(reduce: Callable, x: Tensor, mean: Tensor, sigma: Tensor, grid: Grid) -> Tensor:
-    """`reduce` of log p(x, z) for one run: x ``(N, D)``, mean ``(G, D)``, sigma ``()``."""
-    if x.shape[-1] != mean.shape[-1]:
-        raise ValueError(f"x has {x.shape[-1]} data axes and decode returns {mean.shape[-1]}; expected the same")
-    log_norm = grid.log_prior - mean.shape[-1] * (sigma.log() + 0.5 * math.log(2 * math.pi))
+    """`reduce` of log p(x, z) for one run: x ``(N, D)``, mean and sigma ``(G, D)``."""
+    log_norm = grid.log_prior - (sigma.log() + 0.5 * math.log(2 * math.pi)).sum(-1)
+    x_axes, mean_axes, precision = x.unbind(-1), mean.unbind(-1), (0.5 / sigma.square()).unbind(-1)
     blocks = []
-    for block in x.split(max(1, BLOCK // len(grid.z))):
-        squared = sum((block[:, i, None] - mean[None, :, i]).square() for i in range(mean.shape[-1]))
-        blocks.append(reduce(log_norm - squared / (2 * sigma.square())))
+    for rows in torch.arange(len(x)).split(max(1, BLOCK // len(grid.z))):
+        log_joint = log_norm.expand(len(rows), -1).clone()
+        for x_axis, mean_axis, weight in zip(x_axes, mean_axes, precision):
+            log_joint -= (x_axis[rows, None] - mean_axis).square_().mul_(weight)
+        blocks.append(reduce(log_joint))
     return torch.cat(blocks)
 
 
+def _per_node(sigma: Tensor, mean: Tensor) -> Tensor:
+    """Sigma as ``(R, 1 or G, 1 or D)``, checked against means ``(R, G, D)`` or ``(G, D)``."""
+    *runs, nodes, data_dim = mean.shape
+    runs = runs[0] if runs else 1
+    if sigma.shape not in ((), (runs,), (runs, data_dim), (runs, nodes, data_dim)):
+        raise ValueError(
+            f"sigma has shape {tuple(sigma.shape)}; expected a number, ({runs},), ({runs}, {data_dim}) or "
+            f"({runs}, {nodes}, {data_dim}), which fits the {runs} runs of decode"
+        )
+    return sigma.unsqueeze(-2) if sigma.ndim == 2 else sigma if sigma.ndim == 3 else sigma.reshape(-1, 1, 1)
+
+
 def _largest_step(mean: Tensor, sigma: float | Tensor) -> float:
-    """Largest distance between neighbouring means, in units of sigma."""
+    """Largest distance between neighbouring means, in units of the smaller sigma of the two."""
     require_at_least_one("the number of grid steps", mean.shape[-2] - 1)
-    step = mean.diff(dim=-2).norm(dim=-1).amax(-1)
-    return (step / torch.as_tensor(sigma, dtype=step.dtype)).max().item()
+    sigma = _per_node(torch.as_tensor(sigma, dtype=mean.dtype), mean)
+    if sigma.shape[-2] > 1:
+        sigma = torch.minimum(sigma[..., 1:, :], sigma[..., :-1, :])
+    return (mean.diff(dim=-2) / sigma).norm(dim=-1).max().item()

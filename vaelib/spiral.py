@@ -93,7 +93,12 @@ def t_grid(nodes: int = 512) -> quadrature.Grid:
 
 
 def sample_spiral(
-    n: int, *, generator: torch.Generator, evenly_spaced: bool = False, sigma: float = SIGMA
+    n: int,
+    *,
+    generator: torch.Generator,
+    evenly_spaced: bool = False,
+    omega: float = OMEGA,
+    sigma: float | Tensor = SIGMA,
 ) -> tuple[Tensor, Tensor]:
     """Draw points from the true process.
 
@@ -102,43 +107,65 @@ def sample_spiral(
         generator: Source of randomness.
         evenly_spaced: Put u on a regular grid over its support, as the published training set does, instead of drawing
             it. The noise is drawn in both cases.
-        sigma: Standard deviation of the noise.
+        omega: Angle gained per unit of t, in radians.
+        sigma: Standard deviation of the noise, a number or one for each axis, shape ``(2,)``.
 
     Returns:
         Latent times t, shape ``(N,)``, and points x, shape ``(N, 2)``.
 
     Raises:
-        ValueError: If `n` is below 1 or `sigma` is not positive.
+        ValueError: If `n` is below 1, or `sigma` is not positive or has another shape.
     """
     require_at_least_one("n", n)
-    require_positive("sigma", torch.as_tensor(sigma))
+    sigma = torch.as_tensor(sigma, dtype=torch.get_default_dtype())
+    require_positive("sigma", sigma)
+    if sigma.shape not in ((), (2,)):
+        raise ValueError(f"sigma has shape {tuple(sigma.shape)}; expected one number or two, one for each axis")
     fraction = torch.linspace(0, 1, n) if evenly_spaced else torch.rand(n, generator=generator)
     t = (U_MIN + (1 - U_MIN) * fraction).sqrt()
-    return t, curve(t) + sigma * torch.randn(n, 2, generator=generator)
+    return t, curve(t, omega=omega) + sigma * torch.randn(n, 2, generator=generator)
 
 
-def log_evidence(x: Tensor) -> Tensor:
+def log_evidence(
+    x: Tensor, *, omega: float = OMEGA, sigma: float | Tensor = SIGMA, grid: quadrature.Grid | None = None
+) -> Tensor:
     """Exact log p(x) of the true process, by quadrature over t.
 
     Its average over fresh data is the ceiling that no model of the data can pass.
 
     Args:
         x: Points, shape ``(N, 2)``.
+        omega: Angle gained per unit of t, in radians.
+        sigma: Standard deviation of the noise, a number or one for each axis, shape ``(2,)``.
+        grid: From `t_grid`; a longer curve needs more nodes than its default.
 
     Returns:
         Log evidence, shape ``(N,)``, in nats.
+
+    Raises:
+        ValueError: If the grid is too coarse for the curve.
     """
-    return quadrature.log_evidence(x, curve, SIGMA, t_grid())
+    return quadrature.log_evidence(x, lambda t: curve(t, omega=omega), _one_run(sigma), grid or t_grid())
 
 
-def log_posterior(x: Tensor, grid: quadrature.Grid) -> Tensor:
+def log_posterior(x: Tensor, grid: quadrature.Grid, *, omega: float = OMEGA, sigma: float | Tensor = SIGMA) -> Tensor:
     """Exact log p(t|x) of the true process at the nodes of a grid on t.
 
     Args:
         x: Points, shape ``(N, 2)``.
         grid: From `t_grid`.
+        omega: Angle gained per unit of t, in radians.
+        sigma: Standard deviation of the noise, a number or one for each axis, shape ``(2,)``.
 
     Returns:
         Log density per unit of t, shape ``(N, G)``, in nats.
+
+    Raises:
+        ValueError: If the grid is too coarse for the curve.
     """
-    return quadrature.log_posterior(x, curve, SIGMA, grid)
+    return quadrature.log_posterior(x, lambda t: curve(t, omega=omega), _one_run(sigma), grid)
+
+
+def _one_run(sigma: float | Tensor) -> Tensor:
+    """Sigma as `quadrature` takes it for a decoder without a run axis."""
+    return torch.as_tensor(sigma, dtype=torch.get_default_dtype()).expand(1, 2)
