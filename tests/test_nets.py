@@ -55,10 +55,27 @@ def test_a_run_may_have_its_own_data():
     torch.testing.assert_close(vae.encode(x)[0][1], vae.encode(x[1])[0][1])
 
 
+@pytest.mark.parametrize("shape", [(3,), (3, 2)], ids=str)
+def test_a_learned_sigma_starts_where_asked_and_stays_positive(shape):
+    sigma = torch.rand(shape, generator=torch.Generator().manual_seed(0)) + 0.1
+    vae = VAE(sigma=sigma, seeds=range(3), learn_sigma=True)
+    torch.testing.assert_close(vae.sigma, sigma)
+    torch.testing.assert_close(vae.pick([2, 0]).sigma, sigma[[2, 0]])
+    assert any(parameter is vae.log_sigma for parameter in vae.parameters())
+    vae.log_sigma.data -= 20
+    assert (vae.sigma > 0).all()
+
+
+def test_a_fixed_sigma_is_no_parameter():
+    vae = VAE(sigma=torch.tensor([[0.1, 0.2], [0.3, 0.4]]), seeds=range(2))
+    assert vae.sigma.tolist() == [[0.1, 0.2], [0.3, 0.4]] and not vae.sigma.requires_grad
+    assert "log_sigma" not in dict(vae.named_parameters())
+
+
 def test_bad_input_is_refused():
     with pytest.raises(ValueError, match="seeds is empty"):
         VAE(sigma=1.0, seeds=[])
     with pytest.raises(ValueError, match="sigma must be positive"):
         VAE(sigma=[0.1, 0.0], seeds=[0, 1])
-    with pytest.raises(ValueError, match=r"sigma has shape \(3,\); expected one number or 2"):
+    with pytest.raises(ValueError, match=r"sigma has shape \(3,\); expected one number, or 2"):
         VAE(sigma=[0.1, 0.2, 0.3], seeds=[0, 1])

@@ -42,6 +42,19 @@ def test_terms_written_out_with_torch_distributions(samples, latent_dim):
     torch.testing.assert_close(terms.elbo, terms.reconstruction - terms.kl)
 
 
+def test_one_sigma_an_axis():
+    _, x, eps = setting()
+    sigma = torch.tensor([[0.5, 2.0], [0.3, 0.3]])
+    vae = VAE(hidden=(8,), sigma=sigma, seeds=range(2))
+    terms = elbo_terms(vae, x, eps)
+    mu, log_var = vae.encode(x)
+    mean = vae.decode(mu + (0.5 * log_var).exp() * eps[:, 0])
+    torch.testing.assert_close(terms.reconstruction, Normal(mean, sigma[:, None]).log_prob(x).sum(-1))
+    # Where both axes have the same sigma, it is the isotropic model.
+    isotropic = VAE(hidden=(8,), sigma=0.3, seeds=[1])
+    torch.testing.assert_close(terms.reconstruction[1], elbo_terms(isotropic, x, eps).reconstruction[0])
+
+
 def test_elbo_plus_gap_is_the_evidence():
     vae, x, _ = setting()
     elbo, gap, evidence = exact_elbo(vae, x)

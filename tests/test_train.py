@@ -3,6 +3,7 @@ import torch
 
 from vaelib import quadrature, spiral
 from vaelib.nets import VAE
+from vaelib.objective import elbo_terms
 from vaelib.sweep import sweep
 from vaelib.train import RECORDS, fit
 
@@ -80,6 +81,46 @@ def test_sweep_is_the_grid_of_single_fits():
     torch.testing.assert_close(alone.decode(x[:, :1])[0], result.vae.decode(x[:, :1])[4])
 
 
+def test_an_objective_replaces_the_elbo_and_sees_the_step():
+    steps = []
+
+    def objective(vae, x, eps, step):
+        steps.append(step)
+        return -(vae.decode(torch.zeros(1, 1)) - 3).square().sum(-1).expand(2, len(x))
+
+    vae = VAE(hidden=(4,), sigma=1.0, seeds=[0, 1])
+    encoder = [p.clone() for p in vae.encoder.parameters()]
+    history = fit(vae, points(), steps=200, lr=0.1, generator=generator(), objective=objective)
+    torch.testing.assert_close(vae.decode(torch.zeros(1, 1)), torch.full((2, 1, 2), 3.0), atol=0.01, rtol=0)
+    assert steps == list(range(1, 201)) and history.elbo.shape == (100, 2) and history.elbo[-1].min() > -1e-4
+    assert all(torch.equal(a, b) for a, b in zip(encoder, vae.encoder.parameters()))
+
+
+def test_an_objective_of_another_shape_is_refused():
+    with pytest.raises(ValueError, match=r"objective returned shape \(\); expected \(R, N\) = \(1, 40\)"):
+        fit(
+            VAE(hidden=(4,), sigma=1.0),
+            points(),
+            steps=5,
+            lr=0.01,
+            generator=generator(),
+            objective=lambda vae, x, eps, step: elbo_terms(vae, x, eps).elbo.mean(),
+        )
+
+
+def test_a_learned_sigma_of_a_decoder_held_still_is_its_closed_form():
+    """With the decoder's weights at zero and its bias at the mean of x, the best variance is that of the data."""
+    x = points()
+    for shape, exact in (((1,), x.var(0, correction=0).mean()[None]), ((1, 2), x.var(0, correction=0)[None])):
+        vae = VAE(hidden=(), sigma=torch.ones(shape), learn_sigma=True)
+        for parameter in vae.decoder.parameters():
+            parameter.data.zero_()
+            parameter.requires_grad_(False)
+        vae.decoder.net.layers[0].bias.data[:] = x.mean(0)
+        fit(vae, x, steps=300, lr=0.1, generator=generator())
+        torch.testing.assert_close(vae.sigma.square(), exact, rtol=1e-5, atol=0)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -106,7 +147,7 @@ def test_bad_input_is_refused_and_nothing_is_lost(options, message):
 def test_a_diverging_fit_says_which_run():
     vae = VAE(hidden=(4,), sigma=[1.0, 1.0], seeds=[0, 1])
     vae.encoder.net.layers[0].weight.data[1] = torch.nan
-    with pytest.raises(ValueError, match="the ELBO of run 1 is not finite at step 1"):
+    with pytest.raises(ValueError, match="the objective of run 1 is not finite at step 1"):
         fit(vae, points(), steps=5, lr=0.01, generator=generator())
 
 

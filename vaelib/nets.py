@@ -97,15 +97,20 @@ class Decoder(nn.Module):
 class VAE(nn.Module):
     r"""R Gaussian VAEs with prior N(0, I), encoder N(mu, exp(log_var)) and decoder N(decode(z), sigma^2 I).
 
+    The property `sigma` has shape ``(R,)``, or ``(R, D)`` if it was given one number an axis. A learned sigma is
+    the exponential of the parameter `log_sigma`, of the same shape: no value of that is forbidden.
+
     Args:
         data_dim: Number of data axes D.
         latent_dim: Number of latent axes d.
         hidden: Widths of the hidden layers, the same in encoder and decoder; empty makes both linear.
-        sigma: Decoder standard deviation, one number or one a run.
+        sigma: Decoder standard deviation in data units: one number, one a run ``(R,)``, or one a run and data axis
+            ``(R, D)``.
         seeds: One seed a run for its initial parameters; their number is R.
+        learn_sigma: Make sigma a parameter that starts at the value given.
 
     Raises:
-        ValueError: If `seeds` is empty, or sigma is not positive or not one number a run.
+        ValueError: If `seeds` is empty, or sigma is not positive or has another shape.
     """
 
     def __init__(
@@ -116,19 +121,30 @@ class VAE(nn.Module):
         hidden: Sequence[int] = (32,),
         sigma: float | Sequence[float] | Tensor,
         seeds: Sequence[int] = (0,),
+        learn_sigma: bool = False,
     ):
         super().__init__()
         if not len(seeds):
             raise ValueError("seeds is empty; expected one seed a run")
         sigma = torch.as_tensor(sigma, dtype=torch.get_default_dtype())
         require_positive("sigma", sigma)
-        if sigma.shape not in ((), (len(seeds),)):
-            raise ValueError(f"sigma has shape {tuple(sigma.shape)}; expected one number or {len(seeds)}, one a seed")
+        runs = len(seeds)
+        if sigma.shape not in ((), (runs,), (runs, data_dim)):
+            raise ValueError(
+                f"sigma has shape {tuple(sigma.shape)}; expected one number, or {runs}, one a seed, or ({runs}, {data_dim})"
+            )
         generators = [torch.Generator().manual_seed(int(seed)) for seed in seeds]
         self.data_dim, self.latent_dim = data_dim, latent_dim
         self.encoder = Encoder([data_dim, *hidden], latent_dim, generators)
         self.decoder = Decoder([latent_dim, *reversed(hidden), data_dim], generators)
-        self.register_buffer("sigma", sigma.expand(len(seeds)).clone())
+        sigma = sigma.expand(runs).clone() if sigma.ndim < 2 else sigma.clone()
+        self.log_sigma = nn.Parameter(sigma.log()) if learn_sigma else None
+        self.register_buffer("fixed_sigma", None if learn_sigma else sigma)
+
+    @property
+    def sigma(self) -> Tensor:
+        """Decoder standard deviation, ``(R,)`` or ``(R, D)``, in data units."""
+        return self.fixed_sigma if self.log_sigma is None else self.log_sigma.exp()
 
     def encode(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Parameters of q(z|x): x ``(N, D)`` or ``(R, N, D)`` to `mu` and `log_var`, each ``(R, N, d)``."""
@@ -142,7 +158,6 @@ class VAE(nn.Module):
         """A copy that holds only the runs named, in that order."""
         runs = list(runs)
         picked = copy.deepcopy(self)
-        for parameter in picked.parameters():
-            parameter.data = parameter.data[runs].clone()
-        picked.sigma = self.sigma[runs].clone()
+        for tensor in [*picked.parameters(), *picked.buffers()]:
+            tensor.data = tensor.data[runs].clone()
         return picked

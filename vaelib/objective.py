@@ -94,4 +94,8 @@ def _log_likelihood(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
     """Log p(x|z) of shape ``(R, N, K)`` for draws z ``(R, N, K, d)``."""
     runs, points, samples, latent_dim = z.shape
     mean = vae.decode(z.reshape(runs, points * samples, latent_dim)).reshape(runs, points, samples, -1)
-    return gaussian_log_likelihood(x.unsqueeze(-2), mean, vae.sigma[:, None, None])
+    x, sigma = x.unsqueeze(-2), vae.sigma
+    if sigma.ndim == 1:
+        return gaussian_log_likelihood(x, mean, sigma[:, None, None])
+    # One sigma an axis: the same density with a variance for each data axis.
+    return gaussian_log_density(x, mean, 2 * sigma.log()[:, None, None, :].expand_as(mean))

@@ -1,6 +1,7 @@
 """The only optimiser loop of the book: Adam on the ELBO, many runs at once."""
 
 import sys
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -12,6 +13,8 @@ from vaelib._checks import require_at_least_one, require_finite
 from vaelib.nets import VAE
 from vaelib.objective import elbo_terms
 
+Objective = Callable[[VAE, Tensor, Tensor, int], Tensor]
+
 RECORDS = 100  # how often a fit notes the ELBO
 
 
@@ -20,7 +23,8 @@ class History(NamedTuple):
 
     Attributes:
         step: Steps at which the ELBO was noted, shape ``(T,)``.
-        elbo: One-draw estimate of the mean ELBO a point, shape ``(T, R)``, in nats.
+        elbo: One-draw estimate of the mean ELBO a point, or of the objective that `fit` was given instead, shape
+            ``(T, R)``, in nats.
     """
 
     step: Tensor
@@ -37,6 +41,7 @@ def fit(
     samples: int = 1,
     batch_size: int | None = None,
     anneal: bool = True,
+    objective: Objective | None = None,
 ) -> History:
     """Maximise the mean ELBO of every run, in place.
 
@@ -53,13 +58,15 @@ def fit(
         batch_size: Points a step, in a fresh random order each epoch; all of them if None.
         anneal: Follow a one-cycle schedule (up over the first 30 % of the steps, then down to zero) instead of a constant
             rate.
+        objective: What to maximise instead of the ELBO: a function of the models, the batch, its noise ``(N, K, d)`` and
+            the step, counted from 1, that returns one value a run and point, ``(R, N)``.
 
     Returns:
-        The ELBO along the way.
+        The ELBO, or the objective, along the way.
 
     Raises:
         ValueError: If a count is below 1, `lr` is not positive, the data has a NaN or the wrong number of axes, or the
-            ELBO stops being finite.
+            objective has another shape or stops being finite.
 
     References:
         Kingma and Ba (2015) for Adam; Smith and Topin (2019) for the one-cycle schedule.
@@ -71,11 +78,13 @@ def fit(
     require_finite("x", x)
     if x.ndim not in (2, 3) or x.shape[-1] != vae.data_dim:
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, {vae.data_dim}) or (R, N, {vae.data_dim})")
-    if x.ndim == 3 and x.shape[0] != len(vae.sigma):
-        raise ValueError(f"x holds data for {x.shape[0]} runs; expected {len(vae.sigma)}")
+    runs = len(vae.sigma)
+    if x.ndim == 3 and x.shape[0] != runs:
+        raise ValueError(f"x holds data for {x.shape[0]} runs; expected {runs}")
     if batch_size is not None and batch_size > x.shape[-2]:
         raise ValueError(f"batch_size {batch_size} is larger than the {x.shape[-2]} points of x")
 
+    objective = objective or (lambda vae, x, eps, step: elbo_terms(vae, x, eps).elbo)
     optimizer = torch.optim.Adam(vae.parameters(), lr=lr, fused=True)
     # Only the rate goes through a cycle: with Adam's momentum cycled too, more of the restarts end in a folded curve.
     schedule = OneCycleLR(optimizer, lr, total_steps=steps, cycle_momentum=False) if anneal else None
@@ -90,7 +99,10 @@ def fit(
                 order = torch.randperm(x.shape[-2], generator=generator)
             batch, order = x[..., order[:batch_size], :], order[batch_size:]
         eps = torch.randn(batch.shape[-2], samples, vae.latent_dim, generator=generator, dtype=x.dtype)
-        elbo = elbo_terms(vae, batch, eps).elbo.mean(-1)
+        value = objective(vae, batch, eps, step)
+        if value.shape != (runs, batch.shape[-2]):
+            raise ValueError(f"objective returned shape {tuple(value.shape)}; expected (R, N) = ({runs}, {batch.shape[-2]})")
+        elbo = value.mean(-1)
         loss = -elbo.sum()
         optimizer.zero_grad()
         loss.backward()
@@ -99,7 +111,7 @@ def fit(
             schedule.step()
         if step % every == 0 or step == steps:
             if not torch.isfinite(elbo).all():
-                raise ValueError(f"the ELBO of run {elbo.isfinite().int().argmin().item()} is not finite at step {step}; lower lr {lr:g}")
+                raise ValueError(f"the objective of run {elbo.isfinite().int().argmin().item()} is not finite at step {step}; lower lr {lr:g}")
             noted_steps.append(step)
             noted_elbos.append(elbo.detach())
     return History(torch.tensor(noted_steps), torch.stack(noted_elbos))
