@@ -15,12 +15,12 @@ SHORTEST = 1e-3  # its smallest |s|, in units of 1 / collapse threshold: below, 
 
 
 def collapse_threshold(x: Tensor) -> Tensor:
-    r"""The decoder sigma from which on the collapsed VAE is a local optimum of the ELBO.
+    r"""The decoder sigma above which the collapsed VAE is a local optimum of the ELBO.
 
     .. math:: \sigma_c = \sqrt{\lambda_{\max}}
 
     Here :math:`\lambda_{\max}` is the largest eigenvalue of the data's covariance (with 1/N). Below it, encoder and decoder
-    gain by starting to use the latent, whatever networks they are; at and above it, every small step away costs.
+    gain by starting to use the latent, whatever networks they are; above it, every small step away costs.
 
     Args:
         x: Data, shape ``(N, D)``.
