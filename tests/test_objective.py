@@ -4,7 +4,7 @@ from torch.distributions import Normal, kl_divergence
 
 from vaelib import quadrature
 from vaelib.nets import VAE
-from vaelib.objective import elbo_terms, importance_weighted_bound
+from vaelib.objective import comb_log_evidence, elbo_terms, importance_weighted_bound, log_likelihood
 
 
 def setting(samples=1, points=6, latent_dim=1, runs=2):
@@ -98,3 +98,31 @@ def test_noise_of_another_shape_is_refused(shape):
     vae, x, _ = setting()
     with pytest.raises(ValueError, match="eps"):
         elbo_terms(vae, x, torch.zeros(shape))
+
+
+def test_log_likelihood_is_that_of_each_point_at_its_own_latents():
+    vae, x, _ = setting()
+    z = torch.randn(2, 6, 3, 1, generator=torch.Generator().manual_seed(1))
+    expected = torch.stack([Normal(vae.decode(z[:, :, k]), vae.sigma[:, None, None]).log_prob(x).sum(-1) for k in range(3)], -1)
+    torch.testing.assert_close(log_likelihood(vae, x, z), expected)
+    with pytest.raises(ValueError, match=r"z has shape \(6, 3, 1\); expected \(R, N, K, d\) = \(2, 6, K, 1\)"):
+        log_likelihood(vae, x, z[0])
+
+
+@pytest.mark.parametrize("sigma", [[0.5, 1.0], [[0.5, 2.0], [1.0, 0.7]]], ids=str)
+def test_the_comb_is_unbiased_and_a_fine_one_is_the_evidence(sigma):
+    _, x, _ = setting()
+    vae, generator = VAE(hidden=(8,), sigma=sigma, seeds=range(2)), torch.Generator().manual_seed(2)
+    exact = quadrature.log_evidence(x, vae.decode, vae.sigma, quadrature.normal_grid())
+    fine = comb_log_evidence(vae, x, nodes=20_000, generator=generator)
+    torch.testing.assert_close(fine, exact, rtol=0, atol=1e-4)
+    # Two nodes: far from the truth each time, and right on average, in p(x).
+    n = 4000
+    ratios = torch.stack([(comb_log_evidence(vae, x, nodes=2, generator=generator) - exact).exp() for _ in range(n)]).detach()
+    assert (((ratios.mean(0) - 1) / (ratios.std(0) / n**0.5)).abs() < 4).all() and ratios.std(0).min() > 1e-3
+
+
+def test_the_comb_needs_one_latent_axis():
+    vae, x, _ = setting(latent_dim=3)
+    with pytest.raises(ValueError, match="vae has 3 latent axes; expected one"):
+        comb_log_evidence(vae, x, nodes=4, generator=torch.Generator())

@@ -5,7 +5,7 @@ from vaelib import quadrature, spiral
 from vaelib.nets import VAE
 from vaelib.objective import elbo_terms
 from vaelib.sweep import sweep
-from vaelib.train import RECORDS, fit
+from vaelib.train import RECORDS, Adam, fit, flat_gradient, one_cycle
 
 
 def points(n=40):
@@ -125,13 +125,18 @@ def test_a_learned_sigma_of_a_decoder_held_still_is_its_closed_form():
     ("options", "message"),
     [
         ({"steps": 0}, "steps must be at least 1, found 0"),
-        ({"lr": 0.0}, "lr must be positive, found 0"),
+        ({"lr": 0.0}, "lr must be positive and finite, found 0"),
         ({"samples": 0}, "samples must be at least 1"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
         ({"batch_size": 41}, "batch_size 41 is larger than the 40 points"),
         ({"x": torch.full((3, 2), torch.nan)}, "x holds 6 values that are NaN or infinite"),
         ({"x": torch.zeros(3, 5)}, r"x has shape \(3, 5\); expected \(N, 2\)"),
         ({"x": torch.zeros(4, 3, 2)}, r"x holds data for 4 runs; expected 1"),
+        ({"x": torch.zeros(0, 2)}, r"x has shape \(0, 2\)"),
+        ({"x": [[0.0, 0.0]]}, "x has shape list"),
+        ({"steps": 2.5}, "steps must be a whole number"),
+        ({"lr": float("nan")}, "lr must be positive and finite, found nan"),
+        ({"dtype": torch.bfloat16}, "dtype must be torch.float32 or torch.float64, found torch.bfloat16"),
     ],
     ids=str,
 )
@@ -154,3 +159,118 @@ def test_a_diverging_fit_says_which_run():
 def test_empty_sweep_is_refused():
     with pytest.raises(ValueError, match="found 0 sigmas and 1 seeds"):
         sweep(points(), sigmas=[], seeds=[0], steps=5, lr=0.01, generator=generator())
+
+
+def test_a_frozen_model_is_refused_and_a_half_frozen_one_keeps_its_half():
+    vae = VAE(hidden=(4,), sigma=1.0).requires_grad_(False)
+    with pytest.raises(ValueError, match="no parameter of vae requires a gradient"):
+        fit(vae, points(), steps=5, lr=0.01, generator=generator())
+    vae.encoder.requires_grad_()
+    encoder, decoder = ([p.clone() for p in part.parameters()] for part in (vae.encoder, vae.decoder))
+    fit(vae, points(), steps=5, lr=0.01, generator=generator())
+    assert all(torch.equal(a, b) for a, b in zip(decoder, vae.decoder.parameters(), strict=True))
+    assert not any(torch.equal(a, b) for a, b in zip(encoder, vae.encoder.parameters(), strict=True))
+    assert all(p.grad is None for p in vae.parameters())
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 15, "samples": 2, "anneal": False}], ids=str)
+@pytest.mark.parametrize("model", [{}, {"learn_sigma": True, "hidden": (6, 5), "latent_dim": 2}], ids=str)
+def test_by_hand_and_by_autograd_the_fit_is_the_same(model, options):
+    ends = []
+    for objective in (None, lambda vae, x, eps, step: elbo_terms(vae, x, eps).elbo):
+        vae = VAE(sigma=0.3, seeds=[0, 1], **model)
+        history = fit(vae, points(), steps=60, lr=0.02, generator=generator(), objective=objective, **options)
+        ends.append((history.elbo, *vae.parameters()))
+    for a, b in zip(*ends, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-9)
+
+
+def test_the_loop_is_that_of_torch_with_its_adam_and_its_one_cycle():
+    """A second program: the published loss by autograd, torch's optimiser and schedule, the same noise."""
+    vae, twin = (VAE(hidden=(6,), sigma=0.3, seeds=[4]) for _ in range(2))
+    fit(vae, points(), steps=90, lr=0.03, generator=generator())
+    optimizer, noise = torch.optim.Adam(twin.parameters(), lr=0.03), generator()
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.03, total_steps=90, cycle_momentum=False)
+    for _ in range(90):
+        loss = -elbo_terms(twin, points(), torch.randn(40, 1, 1, generator=noise)).elbo.mean()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    for a, b in zip(vae.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-9)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 10, 997])
+def test_one_cycle_is_that_of_torch(steps):
+    optimizer = torch.optim.SGD([torch.nn.Parameter(torch.zeros(1))], lr=1.0)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.7, total_steps=steps, cycle_momentum=False)
+    for step in range(steps):
+        assert one_cycle(step, steps, 0.7) == pytest.approx(schedule.get_last_lr()[0], rel=1e-12)
+        optimizer.step()
+        if step < steps - 1:
+            schedule.step()
+
+
+def test_adam_is_that_of_torch():
+    source = torch.Generator().manual_seed(0)
+    theta = torch.randn(7, generator=source)
+    twin = torch.nn.Parameter(theta.clone())
+    mine, theirs = Adam(theta), torch.optim.Adam([twin], lr=0.1)
+    for _ in range(50):
+        grad = torch.randn(7, generator=source) * torch.logspace(-6, 3, 7)
+        mine.step(grad, 0.1)
+        twin.grad = grad.clone()
+        theirs.step()
+        torch.testing.assert_close(theta, twin.data, rtol=1e-12, atol=1e-14)
+
+
+def test_a_fit_in_float32_leaves_models_of_float64():
+    vae, x = VAE(hidden=(4,), sigma=0.3), points()
+    fit(vae, x, steps=40, lr=0.02, generator=generator(), dtype=torch.float32)
+    data_decides = VAE(hidden=(4,), sigma=0.3)
+    fit(data_decides, x.float(), steps=40, lr=0.02, generator=generator())
+    for a, b in zip(vae.parameters(), data_decides.parameters(), strict=True):
+        assert a.dtype == torch.float64 and torch.equal(a, b) and torch.equal(a, a.float().double())
+    assert vae.sigma.item() == 0.3  # what is not trained is not rounded
+
+
+@pytest.mark.parametrize("objective", [None, lambda vae, x, eps, step: elbo_terms(vae, x, eps).elbo])
+def test_the_default_type_of_torch_plays_no_part(objective):
+    ends, x = [], points()
+    for default in (torch.float32, torch.float64):
+        torch.set_default_dtype(default)
+        vae = VAE(hidden=(4,), sigma=0.3)
+        fit(vae, x, steps=10, lr=0.02, generator=generator(), objective=objective)
+        ends.append([p.detach() for p in vae.parameters()])
+    assert all(torch.equal(a, b) for a, b in zip(*ends, strict=True))
+
+
+def test_integer_data_is_converted_to_the_models_type():
+    vae, twin = VAE(hidden=(4,), sigma=1.0), VAE(hidden=(4,), sigma=1.0)
+    x = torch.tensor([[0, 1], [2, 3], [-1, 0]])
+    for model, data in ((vae, x), (twin, x.double())):
+        fit(model, data, steps=5, lr=0.01, generator=generator())
+    assert torch.equal(vae.encode(x.double())[0], twin.encode(x.double())[0])
+
+
+def test_the_first_epoch_is_shuffled_and_each_epoch_holds_every_point_once():
+    seen = []
+
+    def objective(vae, batch, eps, step):
+        seen.append(batch[:, 0].tolist())
+        return vae.decode(torch.zeros(1, 1)).sum(-1).expand(1, len(batch))
+
+    x = torch.arange(12.0).unsqueeze(-1).expand(-1, 2)
+    fit(VAE(hidden=(2,), sigma=1.0), x, steps=6, lr=0.01, batch_size=4, generator=generator(), objective=objective)
+    epochs = [sum(seen[:3], []), sum(seen[3:], [])]
+    assert all(sorted(epoch) == list(range(12)) for epoch in epochs)
+    assert epochs[0] != list(range(12)) and epochs[0] != epochs[1]
+
+
+def test_flat_gradient_is_every_derivative_in_order():
+    a, b, unused = (torch.tensor(values, requires_grad=True) for values in ([1.0, 2.0], [[3.0]], [4.0]))
+    value = (a.square().sum() * b).sum()
+    assert flat_gradient(value, [a, b, unused]).tolist() == [6.0, 12.0, 5.0, 0.0]
+    layer = torch.nn.Linear(2, 1)
+    assert flat_gradient(layer(torch.ones(2)).sum(), layer).tolist() == [1.0, 1.0, 1.0]

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from vaelib._checks import require_at_least_one
 from vaelib.gaussian import gaussian_log_density, reparameterize
 from vaelib.kl import kl_to_standard_normal
 from vaelib.likelihood import gaussian_log_likelihood
@@ -49,7 +50,7 @@ def elbo_terms(vae: VAE, x: Tensor, eps: Tensor) -> ElboTerms:
         ValueError: If `eps` does not hold one set of draws for every point.
     """
     mu, log_var = vae.encode(x)
-    reconstruction = _log_likelihood(vae, x, _draws(mu, log_var, eps)).mean(-1)
+    reconstruction = log_likelihood(vae, x, _draws(mu, log_var, eps)).mean(-1)
     return ElboTerms(reconstruction, kl_to_standard_normal(mu, log_var))
 
 
@@ -76,8 +77,72 @@ def importance_weighted_bound(vae: VAE, x: Tensor, eps: Tensor) -> Tensor:
     z = _draws(mu, log_var, eps)
     log_prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
     log_q = gaussian_log_density(z, mu.unsqueeze(-2), log_var.unsqueeze(-2))
-    log_weight = _log_likelihood(vae, x, z) + log_prior - log_q
+    log_weight = log_likelihood(vae, x, z) + log_prior - log_q
     return torch.logsumexp(log_weight, -1) - math.log(z.shape[-2])
+
+
+def comb_log_evidence(vae: VAE, x: Tensor, *, nodes: int, generator: torch.Generator) -> Tensor:
+    r"""Log evidence on equally likely nodes under one random shift; to train on, as an objective of `vaelib.train.fit`.
+
+    .. math:: \log \frac1G \sum_{g=0}^{G-1} p(x|z_g), \quad z_g = \Phi^{-1}\left(\tfrac{g + u}{G}\right), \quad u \sim U[0, 1]
+
+    The average inside the logarithm is unbiased. Nodes that stay in place would not do: a decoder learns to run through the
+    data just at them. To *measure* the evidence there is `vaelib.quadrature.log_evidence`.
+
+    Args:
+        vae: R models with one latent axis; the encoder has no part in it.
+        x: Data, shape ``(N, D)`` or ``(R, N, D)``.
+        nodes: Number of nodes G.
+        generator: Source of the shift.
+
+    Returns:
+        Estimate of the log evidence, shape ``(R, N)``, in nats.
+
+    Raises:
+        ValueError: If the models have more than one latent axis, or `nodes` is below 1.
+
+    References:
+        Chapters 09 and 10.
+    """
+    if vae.latent_dim != 1:
+        raise ValueError(f"vae has {vae.latent_dim} latent axes; expected one")
+    require_at_least_one("nodes", nodes)
+    shift = torch.rand((), generator=generator, dtype=torch.float64, device=generator.device)
+    mass = (torch.arange(nodes, dtype=torch.float64, device=shift.device) + shift) / nodes
+    z = torch.special.ndtri(mass.clamp(1e-9, 1 - 1e-9)).to(vae.sigma)  # a shift of exactly 0 would be a node at infinity
+    mean = vae.decode(z.unsqueeze(-1)).unsqueeze(1)  # (R, 1, G, D)
+    return torch.logsumexp(_gaussian(vae, x.unsqueeze(-2), mean), -1) - math.log(nodes)
+
+
+def log_likelihood(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
+    """Log p(x|z) of every point at its own latents.
+
+    Args:
+        vae: R models.
+        x: Data, shape ``(N, D)`` or ``(R, N, D)``.
+        z: Latents, shape ``(R, N, K, d)``.
+
+    Returns:
+        Log likelihood, shape ``(R, N, K)``, in nats.
+
+    Raises:
+        ValueError: If `z` has another shape.
+    """
+    if z.ndim != 4 or z.shape[0] != vae.runs or z.shape[1] != x.shape[-2] or z.shape[3] != vae.latent_dim:
+        raise ValueError(
+            f"z has shape {tuple(z.shape)}; expected (R, N, K, d) = ({vae.runs}, {x.shape[-2]}, K, {vae.latent_dim})"
+        )
+    mean = vae.decode(z.flatten(1, 2)).unflatten(1, z.shape[1:3])  # (R, N, K, D)
+    return _gaussian(vae, x.unsqueeze(-2), mean)
+
+
+def _gaussian(vae: VAE, x: Tensor, mean: Tensor) -> Tensor:
+    """Log density of x ``(N, 1, D)`` or ``(R, N, 1, D)`` about means ``(R, 1 or N, K, D)``: ``(R, N, K)``."""
+    sigma = vae.sigma
+    if sigma.ndim == 1:
+        return gaussian_log_likelihood(x, mean, sigma[:, None, None])
+    # One sigma an axis: the same density with a variance for each data axis.
+    return gaussian_log_density(x, mean, 2 * sigma.log()[:, None, None, :].expand_as(mean))
 
 
 def _draws(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
@@ -88,14 +153,3 @@ def _draws(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     if eps.ndim == 4 and eps.shape[0] != runs:
         raise ValueError(f"eps holds noise for {eps.shape[0]} runs; expected {runs}")
     return reparameterize(mu.unsqueeze(-2), log_var.unsqueeze(-2), eps)
-
-
-def _log_likelihood(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
-    """Log p(x|z) of shape ``(R, N, K)`` for draws z ``(R, N, K, d)``."""
-    runs, points, samples, latent_dim = z.shape
-    mean = vae.decode(z.reshape(runs, points * samples, latent_dim)).reshape(runs, points, samples, -1)
-    x, sigma = x.unsqueeze(-2), vae.sigma
-    if sigma.ndim == 1:
-        return gaussian_log_likelihood(x, mean, sigma[:, None, None])
-    # One sigma an axis: the same density with a variance for each data axis.
-    return gaussian_log_density(x, mean, 2 * sigma.log()[:, None, None, :].expand_as(mean))
