@@ -6,6 +6,9 @@ import os
 # that a second one slows them down; no progress bars, since they write to stderr, which no stored output contains.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ["TQDM_DISABLE"] = "1"
+# A check that fails raises, here and in the kernels; the stored outputs are those of the book's own seeds.
+os.environ["VAELIB_STRICT"] = "1"
+os.environ["VAELIB_STREAM"] = "0"
 
 import matplotlib
 import pytest
