@@ -4,9 +4,11 @@ BIN := .venv/bin
 READY := .venv/.installed
 CHAPTERS ?=
 FORCE ?=
+SEED ?= 1
+N ?= 20
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks site-test bench clean
+.PHONY: help book test lab notebooks perturbed replicate vary site-test bench clean
 
 help:
 	@echo "make book        build the site from the stored outputs -> _build/html/index.html"
@@ -14,6 +16,9 @@ help:
 	@echo "make lab         open the chapters in JupyterLab, to run and to change them"
 	@echo "make notebooks   execute the chapters that changed; FORCE=1 executes all,"
 	@echo "                 CHAPTERS=chapters/03_kl_closed_form.ipynb only that one"
+	@echo "make perturbed   every chapter with noise in the last place of what it computes, as on another processor; SEED=2 ..."
+	@echo "make replicate   every chapter on N=20 fresh streams of randomness, its claims counted -> back/replication.md"
+	@echo "make vary        every chapter with a constant changed, as a reader may: each runs to its end"
 	@echo "make site-test   build the site and check it in a headless Chromium"
 	@echo "make bench       compare the book's training with the published recipe (a few minutes)"
 	@echo "make clean       remove what was built; .venv stays"
@@ -42,6 +47,17 @@ lab: $(READY)
 notebooks: $(READY)
 	$(BIN)/python -m tools.notebooks $(if $(FORCE),--all) $(CHAPTERS)
 	@echo "Now: make test, then make book."
+
+perturbed: $(READY)
+	$(BIN)/python -m tools.perturb --seed $(SEED) $(CHAPTERS)
+	@echo "No stored output depends on the last place of a number."
+
+replicate: $(READY)
+	$(BIN)/python -m tools.replicate --streams $(N) $(CHAPTERS)
+
+vary: $(READY)
+	$(BIN)/python -m tools.vary $(CHAPTERS)
+	@echo "Every chapter runs to its end with its constants changed."
 
 site-test: book
 	$(BIN)/python -m pip install --quiet --requirement tests/browser/requirements.txt
