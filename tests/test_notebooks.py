@@ -1,5 +1,7 @@
 """``make notebooks``: what it saves, what it leaves alone."""
 
+import ast
+
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_notebook
@@ -35,6 +37,29 @@ def test_executes_cleans_and_stamps(run, tmp_path):
     assert saved.cells[0].metadata == {"tags": ["headline"], "mystnb": {"image": {"alt": "dot"}}}
     assert "version" not in saved.metadata.language_info
     assert (tmp_path / "images" / "headline.png").read_bytes() == notebooks.picture(saved.cells[0])
+
+
+def test_checks_raise_on_the_books_own_seeds(run, monkeypatch):
+    monkeypatch.delenv("VAELIB_STRICT")
+    monkeypatch.setenv("VAELIB_STREAM", "3")
+    expected = dict(VAELIB_STRICT="1", VAELIB_STREAM="0", TQDM_DISABLE="1", OMP_NUM_THREADS="1")
+    status, saved = run(new_notebook(cells=[new_code_cell(f"import os\n{{name: os.environ[name] for name in {list(expected)}}}")]))
+    assert status == 0
+    printed = saved.cells[0].outputs[0].data["text/plain"]
+    assert ast.literal_eval(printed) == expected
+
+
+def test_several_are_executed_and_counted(tmp_path, monkeypatch, capsys):
+    paths = [tmp_path / f"{name}.ipynb" for name in "abc"]
+    for number, path in enumerate(paths):
+        nbformat.write(new_notebook(cells=[new_code_cell(f"1 / {number}")]), path)
+    monkeypatch.setattr("sys.argv", ["notebooks", *map(str, paths)])
+    assert notebooks.main() == 1
+    out = capsys.readouterr().out
+    assert "[3/3]" in out
+    assert out.count("executed in") == 2
+    assert "a.ipynb: failed" in out
+    assert [notebooks.is_fresh(nbformat.read(path, as_version=4)) for path in paths] == [False, True, True]
 
 
 def test_a_failed_run_keeps_the_old_file(run, capsys):

@@ -9,12 +9,14 @@ The pages of the book show stored outputs. A stamp in each notebook's metadata s
 """
 
 import argparse
+import asyncio
 import base64
 import hashlib
 import json
 import os
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import nbformat
@@ -24,6 +26,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 ROOT = Path(__file__).resolve().parent.parent
 HEADLINE = ROOT / "images" / "headline.png"
 CELL_TIMEOUT = 300  # seconds
+FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 CELL_METADATA = {"tags", "mystnb"}
 NOTEBOOK_METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
@@ -68,24 +71,42 @@ def clean(notebook) -> None:
         cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in cell.metadata if key in CELL_METADATA})
 
 
-def execute(notebook, path: Path) -> bool:
-    """Run a notebook from top to bottom and save it; the file of one that fails is left as it was."""
+def environment(**variables: str) -> dict[str, str]:
+    """The environment of a kernel: one thread, no progress bars, the book's own seeds, checks that raise."""
+    fixed = {"TQDM_DISABLE": "1", "VAELIB_STRICT": "1", "VAELIB_STREAM": "0"}
+    return {"OMP_NUM_THREADS": "1", **os.environ, **fixed, **variables}
+
+
+def run(notebook, path: Path, env: dict[str, str], timeout: int = CELL_TIMEOUT, **options) -> None:
+    """Run a notebook in a kernel of its own, in the folder of its file; raises what `FAILURES` lists."""
     client = NotebookClient(
         notebook,
-        timeout=CELL_TIMEOUT,
+        timeout=timeout,
         kernel_name="python3",
         coalesce_streams=True,  # or one print may be stored, and shown, in two pieces
         resources={"metadata": {"path": str(path.parent)}},
         # The kernel listens on this machine only; its warning about that would stand in every run.
         extra_arguments=["--IPKernelApp.log_level=ERROR"],
+        **options,
     )
+    asyncio.run(client.async_execute(env=env))  # in a loop that is closed again, in whatever thread
+
+
+def two_at_a_time(function, tasks):
+    """Results of a function over tasks, each as soon as it is there; two kernels keep two cores busy."""
+    with ThreadPoolExecutor(min(2, os.cpu_count() or 1)) as pool:
+        for future in as_completed([pool.submit(function, task) for task in tasks]):
+            yield future.result()
+
+
+def execute(notebook, path: Path) -> str:
+    """Run a notebook from top to bottom and save it; returns what went wrong, and then leaves the file as it was."""
     try:
-        client.execute()
-    except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
-        print(f"failed\n{error}\n{path.name} was not saved; its old outputs are kept.", flush=True)
-        return False
+        run(notebook, path, environment())
+    except FAILURES as error:
+        return f"{error}\n{path.name} was not saved; its old outputs are kept."
     save(notebook, path)
-    return True
+    return ""
 
 
 def save(notebook, path: Path) -> None:
@@ -111,22 +132,21 @@ def main() -> int:
     parser.add_argument("--all", action="store_true", help="execute fresh ones too")
     options = parser.parse_args()
 
-    # As in conftest.py: what is stored here is what the tests compare with.
-    os.environ.setdefault("OMP_NUM_THREADS", "1")
-    os.environ["TQDM_DISABLE"] = "1"
-    paths = options.paths or chapters()
-    failed = 0
-    for number, path in enumerate(paths, start=1):
-        print(f"[{number}/{len(paths)}] {path.name} ... ", end="", flush=True)
+    def update(path: Path) -> tuple[str, bool]:
         notebook = nbformat.read(path, as_version=4)
         start = time.perf_counter()
         if is_fresh(notebook) and not options.all:
             save(notebook, path)  # an editor may have left its marks
-            print("fresh, not executed", flush=True)
-        elif execute(notebook, path):
-            print(f"executed in {time.perf_counter() - start:.0f} s", flush=True)
-        else:
-            failed += 1
+            return f"{path.name}: fresh, not executed", True
+        problem = execute(notebook, path)
+        result = f"failed\n{problem}" if problem else f"executed in {time.perf_counter() - start:.0f} s"
+        return f"{path.name}: {result}", not problem
+
+    paths = options.paths or chapters()
+    failed = 0
+    for number, (report, good) in enumerate(two_at_a_time(update, paths), start=1):
+        print(f"[{number}/{len(paths)}] {report}", flush=True)
+        failed += not good
     return 1 if failed else 0
 
 
