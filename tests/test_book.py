@@ -6,7 +6,7 @@ import yaml
 
 from tools.checks import (
     CHECKS,
-    coverage,
+    called_labels,
     equation_labels,
     figure_name,
     ignores_too_much,
@@ -35,19 +35,14 @@ def test_chapter(check, name):
     assert not problems, f"chapters/{name}.ipynb: " + "; ".join(problems)
 
 
-@pytest.mark.parametrize("name", NOTEBOOKS)
-def test_equation_coverage_is_reported(name, record_property):
-    results, verified, definitions = coverage(NOTEBOOKS[name])
-    record_property(
-        "equation coverage", f"{name:25}{len(verified):3} of {len(results):2} results verified, {len(definitions):2} definitions"
-    )
-    assert len(verified) == len(results) > 0
-
-
 def test_labels_are_unique_over_the_book():
     labels = [label for notebook in NOTEBOOKS.values() for label in notebook_labels(notebook)]
     labels += [label for text in PAGES.values() for label in equation_labels(text)]
     assert not repeated(labels)
+
+
+def test_claims_are_unique_over_the_book():
+    assert not repeated([label for notebook in NOTEBOOKS.values() for label in called_labels(notebook, "claim")])
 
 
 def test_pages_without_code_label_no_result():

@@ -17,8 +17,10 @@ from tools.checks import (
     repeated,
     stale_outputs,
     undescribed_figures,
+    unmet_claims,
     unsolved_exercises,
     unverified_equations,
+    verdicts,
 )
 from tools.notebooks import code_cells, stamp
 
@@ -32,9 +34,12 @@ def good_notebook():
     """The smallest chapter in which every check finds nothing."""
     cells = [
         new_markdown_cell("# Title\n\n$$\na = b\n$$ (result)\n\n$$c = d$$ (def-c)"),
-        new_code_cell("from vaelib.verify import verify"),
+        new_code_cell("from vaelib.verify import claim, verify"),
         new_code_cell(
-            'verify("result", 1, 1, tol=0.1)', outputs=[new_output("stream", text="[ok] result: |lhs - rhs| <= 0.1\n")]
+            'verify("result", 1, 1, tol=0.1)\nclaim("best", True, "1 of 2")',
+            outputs=[
+                new_output("stream", text="[ok] result: sides agree to 0.1; a relative error of 0.1 would show\n[ok] best: 1 of 2\n")
+            ],
         ),
         new_code_cell(
             "plt.show()",
@@ -97,6 +102,31 @@ def verify_in_a_comment_only(notebook):
 
 def verify_that_printed_nothing(notebook):
     notebook.cells[2].outputs = []
+
+
+def verify_that_printed_no(notebook):
+    notebook.cells[2].outputs[0].text += "[no] result: residual 1, expected at most 0.1\n"
+
+
+def no_result(notebook):
+    notebook.cells[0].source = "# Title\n\n$$c = d$$ (def-c)"
+    notebook.cells[2].source = 'claim("best", True, "1 of 2")'
+
+
+def claim_of_a_computed_label(notebook):
+    notebook.cells[1].source += '\nclaim("be" + "st", True, "1 of 2")'
+
+
+def claim_of_an_equation(notebook):
+    notebook.cells[1].source += '\nclaim("result", True, "1 of 2")'
+
+
+def claim_that_printed_nothing(notebook):
+    notebook.cells[1].source += '\nclaim("other", True, "1 of 2")'
+
+
+def claim_that_printed_no(notebook):
+    notebook.cells[2].outputs[0].text += "[no] best: 0 of 2\n"
 
 
 def edited_code(notebook):
@@ -199,7 +229,13 @@ def test_the_good_notebook_passes_every_check():
                 verify_of_a_computed_label,
                 verify_in_a_comment_only,
                 verify_that_printed_nothing,
+                verify_that_printed_no,
+                no_result,
             ]
+        ),
+        *(
+            broken(unmet_claims, change)
+            for change in [claim_of_a_computed_label, claim_of_an_equation, claim_that_printed_nothing, claim_that_printed_no]
         ),
         *(broken(stale_outputs, change) for change in [edited_code, edited_output, edited_vaelib]),
         *(
@@ -227,6 +263,11 @@ def test_a_broken_notebook_is_found(check, change):
 
 def test_a_label_shown_as_code_is_no_equation():
     assert equation_labels("```\n$$a$$ (label)\n```\n\n```{code-block} md\n$$a$$ (label)\n```") == []
+
+
+def test_a_label_held_if_all_its_lines_did():
+    text = "[ok] a: 1\n[no] b: 1\n[ok] b: 2\n[ok] a: 2\n[ok] c : 3\n some [no] d: 4\n"
+    assert verdicts(new_notebook(cells=[new_code_cell("", outputs=[new_output("stream", text=text)])])) == {"a": True, "b": False}
 
 
 def test_repeated_labels_are_found():

@@ -71,13 +71,13 @@ def notebook_labels(notebook) -> list[str]:
     return [label for cell in notebook.cells if cell.cell_type == "markdown" for label in equation_labels(cell.source)]
 
 
-def verified_labels(notebook) -> list[str | None]:
-    """First argument of every call of ``verify``; None where it is not written out."""
+def called_labels(notebook, function: str) -> list[str | None]:
+    """First argument of every call of ``verify`` or ``claim``; None where it is not written out."""
     calls = [
         node
         for cell in code_cells(notebook)
         for node in ast.walk(ast.parse(cell.source))
-        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", None)) == "verify"
+        if isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", None)) == function
     ]
     first = [call.args[0] if call.args else None for call in calls]
     return [arg.value if isinstance(arg, ast.Constant) and isinstance(arg.value, str) else None for arg in first]
@@ -88,23 +88,43 @@ def stdout(notebook) -> str:
     return "".join(output.text for output in outputs if output.output_type == "stream" and output.name == "stdout")
 
 
+def verdicts(notebook) -> dict[str, bool]:
+    """For each label that a check printed, whether all its lines say [ok]."""
+    found = {}
+    for word, label in re.findall(r"^\[(ok|no)\] (\S+):", stdout(notebook), re.MULTILINE):
+        found[label] = found.get(label, True) and word == "ok"
+    return found
+
+
 def coverage(notebook) -> tuple[list[str], list[str], list[str]]:
     """Labels of the results, those of them that a cell verifies, and labels of the definitions."""
     labels = notebook_labels(notebook)
     results = [label for label in labels if not label.startswith("def-")]
-    shown = set(re.findall(r"^\[ok\] (\S+):", stdout(notebook), re.MULTILINE))
-    verified = [label for label in results if label in verified_labels(notebook) and label in shown]
+    called, held = called_labels(notebook, "verify"), verdicts(notebook)
+    verified = [label for label in results if label in called and held.get(label)]
     return results, verified, [label for label in labels if label.startswith("def-")]
 
 
 def unverified_equations(notebook):
     results, verified, _ = coverage(notebook)
     found = [f"equation {label} has no verify that printed [ok]" for label in results if label not in verified]
-    for label in verified_labels(notebook):
+    for label in called_labels(notebook, "verify"):
         if label is None:
             found.append("a verify whose label is not a literal string")
         elif label not in results:
             found.append(f"verify names {label}, which labels no result here")
+    return found if results else [*found, "labels no result"]
+
+
+def unmet_claims(notebook):
+    labels, held, found = notebook_labels(notebook), verdicts(notebook), []
+    for label in called_labels(notebook, "claim"):
+        if label is None:
+            found.append("a claim whose label is not a literal string")
+        elif label in labels:
+            found.append(f"claim {label} has the label of an equation")
+        elif not held.get(label):
+            found.append(f"claim {label} did not print [ok]")
     return found
 
 
@@ -194,6 +214,7 @@ def missing_import(notebook):
 
 CHECKS = [
     unverified_equations,
+    unmet_claims,
     stale_outputs,
     failed_or_unexecuted_cells,
     undescribed_figures,
