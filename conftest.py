@@ -1,4 +1,4 @@
-"""What every test starts from: one thread, float64, a random generator of its own."""
+"""What every test starts from: one thread, float64, a random generator of its own; and what a run of the book's tests reports."""
 
 import os
 
@@ -19,7 +19,7 @@ matplotlib.use("agg")
 
 @pytest.fixture(autouse=True)
 def float64_and_own_randomness():
-    """Run a test in float64, and leave the global generator as it was found."""
+    """Make a test's own tensors float64, and leave the global generator as it was found."""
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     with torch.random.fork_rng():
@@ -28,9 +28,15 @@ def float64_and_own_randomness():
 
 
 def pytest_terminal_summary(terminalreporter):
-    """Say per chapter how many of its equations are verified."""
+    """After the book's tests, say how many equations of each chapter are verified, and what was replicated with other code."""
     reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
-    lines = [text for report in reports for key, text in report.user_properties if key == "equation coverage"]
-    if lines:
-        terminalreporter.section("equation coverage")
-        terminalreporter.write_line("\n".join(sorted(lines)))
+    if not any(report.nodeid.startswith("tests/test_book.py") for report in reports):
+        return
+    from tools.checks import coverage_lines
+    from tools.replicate import older_than_a_chapter
+
+    terminalreporter.section("equation coverage")
+    terminalreporter.write_line("\n".join(coverage_lines()))
+    if old := older_than_a_chapter():
+        terminalreporter.section("replication")
+        terminalreporter.write_line(f"back/replication.csv is older than {', '.join(old)}: run `make replicate` before a release.")

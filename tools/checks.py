@@ -8,12 +8,13 @@ import ast
 import re
 from typing import NamedTuple
 
+import nbformat
 from markdown_it import MarkdownIt
 from mdit_py_plugins.amsmath import amsmath_plugin
 from mdit_py_plugins.colon_fence import colon_fence_plugin
 from mdit_py_plugins.dollarmath import dollarmath_plugin
 
-from tools.notebooks import code_cells, is_fresh
+from tools.notebooks import chapters, code_cells, is_fresh
 
 MYST = MarkdownIt().use(dollarmath_plugin).use(colon_fence_plugin).use(amsmath_plugin)
 VERBATIM = {"{math}", "{code}", "{code-block}", "{code-cell}", "{eval-rst}"}
@@ -103,6 +104,15 @@ def coverage(notebook) -> tuple[list[str], list[str], list[str]]:
     called, held = called_labels(notebook, "verify"), verdicts(notebook)
     verified = [label for label in results if label in called and held.get(label)]
     return results, verified, [label for label in labels if label.startswith("def-")]
+
+
+def coverage_lines() -> list[str]:
+    """One line a chapter: how many of its equations are verified."""
+    lines = []
+    for path in chapters():
+        results, verified, definitions = coverage(nbformat.read(path, as_version=4))
+        lines.append(f"{path.stem:25}{len(verified):3} of {len(results):2} results verified, {len(definitions):2} definitions")
+    return lines
 
 
 def unverified_equations(notebook):
