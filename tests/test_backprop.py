@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from vaelib.backprop import ElboGradient, applies
+from vaelib.backprop import ElboGradient
 from vaelib.nets import VAE
 from vaelib.objective import elbo_terms
 from vaelib.train import one_vector
@@ -40,8 +40,24 @@ def test_gradient_and_value_are_those_of_autograd(options, one_run_a_block, own_
         assert by_hand(x, eps, False) is None
 
 
-def test_it_serves_the_books_own_networks_only():
-    vae = VAE(sigma=1.0)
-    assert applies(vae)
-    assert not applies(VAE(sigma=1.0, decoder=torch.nn.Linear(1, 2)))
-    assert not applies(VAE(sigma=1.0, encoder=type("Other", (type(vae.encoder),), {})([2, 4], 1, [torch.Generator()])))
+@pytest.mark.parametrize("options", MODELS[:4], ids=str)
+def test_the_passes_of_a_network_are_those_of_autograd(options):
+    net = VAE(seeds=range(2), **{"sigma": 0.4, **options}).decoder.net
+    generator = torch.Generator().manual_seed(0)
+    z = torch.randn(2, 7, net.layers[0].weight.shape[-1], generator=generator, requires_grad=True)
+    found = []
+    for net.by_hand in (False, True):
+        # The network twice in one graph: the second pass must not overwrite what the first one keeps.
+        value = (net(z).square().sum(-1) * net(2 * z).sum(-1)).sum()
+        found.append([value, *torch.autograd.grad(value, [z, *net.parameters()])])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_second_derivative_of_the_passes_is_refused():
+    net = VAE(sigma=1.0).decoder.net
+    net.by_hand = True
+    z = torch.ones(1, 1, 1, requires_grad=True)
+    [slope] = torch.autograd.grad(net(z).square().sum(), z, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()

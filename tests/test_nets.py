@@ -77,8 +77,10 @@ def test_parts_of_ones_own_take_the_place_of_the_built_ones():
     decoder = VAE(hidden=(5, 5), sigma=1.0, seeds=[3, 4]).decoder
     vae = VAE(sigma=1.0, seeds=[0, 1], decoder=decoder)
     assert vae.decoder is decoder and vae.encoder.net.layers[0].weight.shape == (2, 32, 2)
-    # The built half is the one that the seeds give without the part.
-    assert torch.equal(vae.encode(torch.ones(1, 2))[0], VAE(sigma=1.0, seeds=[0, 1]).encode(torch.ones(1, 2))[0])
+    # The other half is the one that the seeds give without the part.
+    plain, encoder = VAE(sigma=1.0, seeds=[0, 1]), VAE(hidden=(5,), sigma=1.0, seeds=[3, 4]).encoder
+    assert torch.equal(vae.encode(torch.ones(1, 2))[0], plain.encode(torch.ones(1, 2))[0])
+    assert torch.equal(VAE(sigma=1.0, seeds=[0, 1], encoder=encoder).decode(torch.ones(1, 1)), plain.decode(torch.ones(1, 1)))
 
 
 def test_forward_is_the_decoded_mean():

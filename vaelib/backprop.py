@@ -1,22 +1,20 @@
 r"""The gradient of the standard ELBO, written by hand: the chain rule through decoder, draw, KL and encoder.
 
 What autograd would do, in about thirty operations a step that reuse their memory. `vaelib.train.fit` uses it for a Gaussian
-VAE with the book's own networks; every other model or objective goes through autograd, with the same modules. The tests
-hold the two equal to 1e-12.
+VAE with the book's own networks. Every other model or objective goes through autograd, with the same modules, whose two
+passes are `forward` and `backward` here. The tests hold all three equal to 1e-12.
 """
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
-from vaelib.nets import MLP, VAE, Decoder, Encoder
-
-
-def applies(vae: VAE) -> bool:
-    """Whether the networks of `vae` are the ones that `ElboGradient` knows."""
-    return type(vae.encoder) is Encoder and type(vae.decoder) is Decoder
-
+if TYPE_CHECKING:
+    from vaelib.nets import MLP, VAE
 
 BLOCK = 2**19  # entries of a hidden activation that are worked on at once, so that they stay in the processor's cache
 
@@ -40,7 +38,7 @@ class ElboGradient:
         Chapter 02 for the ELBO, 03 for the KL, 04 for the draw.
     """
 
-    def __init__(self, vae: VAE, points: int, samples: int):
+    def __init__(self, vae: "VAE", points: int, samples: int):
         self.vae, self.points, self.samples = vae, points, samples
         widest = max(layer.weight.shape[-2] for net in (vae.encoder.net, vae.decoder.net) for layer in net.layers)
         runs = min(vae.runs, max(1, BLOCK // (widest * points * samples)))
@@ -105,46 +103,112 @@ class ElboGradient:
 class _Memory:
     """What the activations of a network, and the slopes in them, are written to at every step."""
 
-    def __init__(self, net: MLP, runs: int, columns: int):
+    def __init__(self, net: "MLP", runs: int, columns: int):
         self.outputs = [layer.weight.new_empty(runs, layer.weight.shape[-2], columns) for layer in net.layers]
         self.slopes = [torch.empty_like(output) for output in self.outputs[:-1]]
 
 
 class _Columns:
-    """Forward and backward pass of some runs of an `MLP` over ``(R, features, N)``.
+    """Both passes of some runs of an `MLP`, with their memory and with views of its parameters and their gradients.
 
-    An activation's long axis is the last one, and each product has its short axis first: both are several times faster.
+    The views are taken once: looking a parameter up in its module takes as long as a small product.
     """
 
-    def __init__(self, net: MLP, block: slice, memory: _Memory):
-        self.runs = block.stop - block.start
-        self.minus_one = net.layers[0].weight.new_tensor(-1.0)
-        # Views, taken once: looking a parameter up in its module takes as long as a small product.
+    def __init__(self, net: "MLP", block: slice, memory: _Memory):
         self.weights = [layer.weight.detach()[block] for layer in net.layers]
-        self.biases = [layer.bias.detach()[block].unsqueeze(-1) for layer in net.layers]
-        self.weight_grads = [layer.weight.grad[block] for layer in net.layers]
-        self.bias_grads = [layer.bias.grad[block] for layer in net.layers]
-        self.outputs = [output[: self.runs] for output in memory.outputs]
-        self.slopes = [slope[: self.runs] for slope in memory.slopes]
+        self.biases = [layer.bias.detach()[block] for layer in net.layers]
+        self.grads = [layer.weight.grad[block] for layer in net.layers], [layer.bias.grad[block] for layer in net.layers]
+        self.outputs = [output[: block.stop - block.start] for output in memory.outputs]
+        self.slopes = [slope[: block.stop - block.start] for slope in memory.slopes]
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(R, in, N)`` or ``(in, N)`` to ``(R, out, N)``; the result is overwritten by the next call."""
-        self.seen = [x.expand(self.runs, -1, -1), *self.outputs[:-1]]
-        for i, output in enumerate(self.outputs[:-1]):
-            # tanh(a) = 2 sigmoid(2a) - 1, as in `vaelib.nets.tanh`.
-            torch.baddbmm(self.biases[i], self.weights[i], self.seen[i], beta=2, alpha=2, out=output).sigmoid_()
-            torch.add(self.minus_one, output, alpha=2, out=output)
-        return torch.baddbmm(self.biases[-1], self.weights[-1], self.seen[-1], out=self.outputs[-1])
+        self.seen, output = forward(x.expand(len(self.weights[0]), -1, -1), self.weights, self.biases, self.outputs)
+        return output
 
     def backward(self, slope: Tensor, *, inputs: bool) -> Tensor | None:
-        """From the slope of the loss in the output to `.grad` of each parameter and, if asked, to its slope in the input."""
-        for i in reversed(range(len(self.weights))):
-            if slope.shape[-2] <= self.seen[i].shape[-2]:
-                torch.bmm(slope, self.seen[i].mT, out=self.weight_grads[i])
-            else:
-                self.weight_grads[i].copy_(torch.bmm(self.seen[i], slope.mT).mT)
-            torch.sum(slope, -1, out=self.bias_grads[i])
-            if i == 0:
-                return torch.bmm(self.weights[i].mT, slope) if inputs else None
-            back = torch.bmm(self.weights[i].mT, slope, out=self.slopes[i - 1])
-            slope = torch.ops.aten.tanh_backward.grad_input(back, self.seen[i], grad_input=back)
+        """From the slope in the output to `.grad` of each parameter and, if asked, to the slope in the input."""
+        return backward(slope, self.seen, self.weights, *self.grads, self.slopes, inputs=inputs)
+
+
+def forward(
+    x: Tensor, weights: Sequence[Tensor], biases: Sequence[Tensor], outputs: Sequence[Tensor]
+) -> tuple[list[Tensor], Tensor]:
+    """Linear maps with tanh between them, over columns: an activation's long axis is its last one, for speed.
+
+    Args:
+        x: Inputs, shape ``(R, in, N)``.
+        weights: One a layer, shape ``(R, out, in)``.
+        biases: One a layer, shape ``(R, out)``.
+        outputs: Memory for the result of each layer, shape ``(R, out, N)``.
+
+    Returns:
+        What each layer saw, and the last one's output, shape ``(R, out, N)``.
+    """
+    seen = [x, *outputs[:-1]]
+    minus_one = x.new_tensor(-1.0)
+    for i, output in enumerate(outputs[:-1]):
+        # tanh(a) = 2 sigmoid(2a) - 1, as in `vaelib.nets.tanh`.
+        torch.baddbmm(biases[i].unsqueeze(-1), weights[i], seen[i], beta=2, alpha=2, out=output).sigmoid_()
+        torch.add(minus_one, output, alpha=2, out=output)
+    return seen, torch.baddbmm(biases[-1].unsqueeze(-1), weights[-1], seen[-1], out=outputs[-1])
+
+
+def backward(
+    slope: Tensor,
+    seen: Sequence[Tensor],
+    weights: Sequence[Tensor],
+    weight_grads: Sequence[Tensor],
+    bias_grads: Sequence[Tensor],
+    slopes: Sequence[Tensor],
+    *,
+    inputs: bool,
+) -> Tensor | None:
+    """The chain rule through `forward`, from the last layer to the first.
+
+    Args:
+        slope: Of the loss in the output, shape ``(R, out, N)``.
+        seen: From `forward`.
+        weights: As in `forward`.
+        weight_grads: Overwritten by the gradient of each weight, in their shapes.
+        bias_grads: Overwritten by the gradient of each bias, in their shapes.
+        slopes: Memory for the slopes in the hidden activations, in their shapes.
+        inputs: Whether the slope in the input is wanted.
+
+    Returns:
+        Slope of the loss in the input, shape ``(R, in, N)``, or None.
+    """
+    for i in reversed(range(len(weights))):
+        if slope.shape[-2] <= seen[i].shape[-2]:  # the short axis first, which is several times faster
+            torch.bmm(slope, seen[i].mT, out=weight_grads[i])
+        else:
+            weight_grads[i].copy_(torch.bmm(seen[i], slope.mT).mT)
+        torch.sum(slope, -1, out=bias_grads[i])
+        if i > 0:
+            back = torch.bmm(weights[i].mT, slope, out=slopes[i - 1])
+            slope = torch.ops.aten.tanh_backward.grad_input(back, seen[i], grad_input=back)
+    return torch.bmm(weights[0].mT, slope) if inputs else None
+
+
+class Passes(torch.autograd.Function):
+    """`forward` and `backward` as one node of autograd's graph, for the first derivative only."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, *parameters: Tensor) -> Tensor:
+        """Map ``(R, in, N)`` to ``(R, out, N)``; `parameters` are all weights, then all biases."""
+        weights, biases = parameters[: len(parameters) // 2], parameters[len(parameters) // 2 :]
+        seen, output = forward(x, weights, biases, [x.new_empty(*bias.shape, x.shape[-1]) for bias in biases])
+        ctx.save_for_backward(*weights, *seen)
+        return output
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, slope: Tensor) -> tuple[Tensor | None, ...]:
+        """Slopes in the input and in every parameter."""
+        saved = ctx.saved_tensors
+        weights, seen = saved[: len(saved) // 2], saved[len(saved) // 2 :]
+        weight_grads = [torch.empty_like(weight) for weight in weights]
+        bias_grads = [torch.empty_like(weight[..., 0]) for weight in weights]
+        slopes = [torch.empty_like(each) for each in seen[1:]]
+        inputs = backward(slope, seen, weights, weight_grads, bias_grads, slopes, inputs=ctx.needs_input_grad[0])
+        return inputs, *weight_grads, *bias_grads

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from vaelib import backprop
 from vaelib._checks import require_positive
 from vaelib.verify import rng
 
@@ -66,8 +67,13 @@ class MLP(nn.Module):
         super().__init__()
         self.layers = nn.ModuleList(Linear(a, b, generators) for a, b in zip(sizes, sizes[1:], strict=False))
 
+    by_hand = False  # while a fit lasts: autograd sees one node instead of every operation, and the first derivative only
+
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(R, N, sizes[0])`` to ``(R, N, sizes[-1])``."""
+        if self.by_hand:
+            weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
+            return backprop.Passes.apply(x.mT.expand(len(weights[0]), -1, -1), *weights, *biases).mT
         for layer in self.layers[:-1]:
             x = tanh(layer(x))
         return self.layers[-1](x)
@@ -160,8 +166,9 @@ class VAE(nn.Module):
                 raise ValueError(f"{name} must be a whole number of at least 1, found {size!r}")
         generators = [rng(seed) for seed in seeds]
         self.data_dim, self.latent_dim = data_dim, latent_dim
-        self.encoder = encoder or Encoder([data_dim, *hidden], latent_dim, generators)
-        self.decoder = decoder or Decoder([latent_dim, *reversed(hidden), data_dim], generators)
+        # Both are drawn in any case, so that a seed stands for the same decoder whatever encoder stands before it.
+        built = Encoder([data_dim, *hidden], latent_dim, generators), Decoder([latent_dim, *reversed(hidden), data_dim], generators)
+        self.encoder, self.decoder = encoder or built[0], decoder or built[1]
         sigma = _sigma(sigma, len(seeds), data_dim)
         self.log_sigma = nn.Parameter(sigma.log()) if learn_sigma else None
         self.register_buffer("fixed_sigma", None if learn_sigma else sigma)

@@ -11,7 +11,7 @@ from tqdm import tqdm
 
 from vaelib import backprop
 from vaelib._checks import require_at_least_one, require_finite
-from vaelib.nets import VAE
+from vaelib.nets import MLP, VAE, Decoder, Encoder
 from vaelib.objective import elbo_terms
 
 Objective = Callable[[VAE, Tensor, Tensor, int], Tensor]
@@ -152,9 +152,14 @@ def fit(
 
     kept = {name: tensor.data for name, tensor in named() if id(tensor) not in moving}
     vae.to(dtype)
+    networks = [module for module in vae.modules() if isinstance(module, MLP)]
     try:
+        for network in networks:
+            network.by_hand = True
         return _maximise(vae, x, trained, steps, lr, generator, samples, batch_size, anneal, objective)
     finally:
+        for network in networks:
+            del network.by_hand
         vae.to(kept_dtype)
         for name, tensor in named():
             # What was not trained comes back without a rounding to `dtype`; what was, out of the vector of all.
@@ -166,7 +171,7 @@ def _maximise(vae, x, trained, steps, lr, generator, samples, batch_size, anneal
     theta, grad = one_vector(trained)
     adam, points = Adam(theta), batch_size or x.shape[-2]
     by_hand = None
-    if objective is None and backprop.applies(vae):
+    if objective is None and type(vae.encoder) is Encoder and type(vae.decoder) is Decoder:
         for parameter in vae.parameters():
             if not parameter.requires_grad:
                 parameter.grad = torch.empty_like(parameter)  # computed along with the others, and not used
