@@ -1,9 +1,17 @@
-r"""Closed forms of KL(q || p) between diagonal normals. Derived in chapter 03."""
+r"""Closed forms of KL(q || p) between diagonal normals. Derived in chapter 03.
+
+A KL is in nats and never in half precision: of halves it is computed and returned in float32.
+"""
+
+import math
 
 import torch
 from torch import Tensor
 
-from vaelib._checks import require_same_shape
+from vaelib._checks import as_floating, require_same_shape
+from vaelib._numerics import power_series, times_exp
+
+SMALL = 0.1  # log variances below which expm1(log_var) - log_var would cancel digits; the series is exact there
 
 
 def kl_to_standard_normal_per_dim(mu: Tensor, log_var: Tensor) -> Tensor:
@@ -16,7 +24,8 @@ def kl_to_standard_normal_per_dim(mu: Tensor, log_var: Tensor) -> Tensor:
         log_var: :math:`\log\sigma^2`, same shape as `mu`.
 
     Returns:
-        KL of each latent axis, shape ``(..., d)``, in nats.
+        KL of each latent axis, shape ``(..., d)``, in nats. It is infinite where the variance overflows: in float32 above a
+        `log_var` of 88.7.
 
     Raises:
         ValueError: If the shapes differ; broadcasting would count axes twice.
@@ -28,9 +37,9 @@ def kl_to_standard_normal_per_dim(mu: Tensor, log_var: Tensor) -> Tensor:
         >>> kl_to_standard_normal_per_dim(torch.tensor([0.0, 2.0]), torch.zeros(2)).tolist()
         [0.0, 2.0]
     """
+    mu, log_var = as_floating(least=torch.float32, mu=mu, log_var=log_var)
     require_same_shape("mu", mu, "log_var", log_var)
-    # expm1 keeps the digits that exp(log_var) - 1 cancels when q is near the prior.
-    return 0.5 * (mu.square() + torch.expm1(log_var) - log_var)
+    return 0.5 * (mu.square() + _expm1_minus(log_var))
 
 
 def kl_to_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
@@ -44,9 +53,12 @@ def kl_to_standard_normal(mu: Tensor, log_var: Tensor) -> Tensor:
         KL of each point, shape ``(...)``, in nats.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or there is no latent axis.
     """
-    return kl_to_standard_normal_per_dim(mu, log_var).sum(-1)
+    per_axis = kl_to_standard_normal_per_dim(mu, log_var)
+    if not per_axis.ndim:
+        raise ValueError("mu has shape (); expected a last axis, of the latent dimensions")
+    return per_axis.sum(-1)
 
 
 def kl_between_gaussians(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_p: Tensor) -> Tensor:
@@ -67,10 +79,23 @@ def kl_between_gaussians(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_
         KL of each point, shape ``(...)``, in nats.
 
     Raises:
-        ValueError: If the shapes differ.
+        ValueError: If the shapes differ, or there is no latent axis.
     """
-    for name, value in (("log_var_q", log_var_q), ("mu_p", mu_p), ("log_var_p", log_var_p)):
+    named = {"mu_q": mu_q, "log_var_q": log_var_q, "mu_p": mu_p, "log_var_p": log_var_p}
+    mu_q, log_var_q, mu_p, log_var_p = as_floating(least=torch.float32, **named)
+    for name, value in named.items():
         require_same_shape("mu_q", mu_q, name, value)
+    if not mu_q.ndim:
+        raise ValueError("mu_q has shape (); expected a last axis, of the latent dimensions")
     # In units of p's standard deviation, p is the standard normal.
-    scaled = (mu_q - mu_p) * (-0.5 * log_var_p).exp()
-    return kl_to_standard_normal(scaled, log_var_q - log_var_p)
+    return kl_to_standard_normal(times_exp(mu_q - mu_p, -0.5 * log_var_p), log_var_q - log_var_p)
+
+
+def _expm1_minus(x: Tensor) -> Tensor:
+    """exp(x) - 1 - x, which is x^2 / 2 to leading order, with all its digits."""
+    plain = torch.expm1(x) - x
+    with torch.no_grad():  # the derivative of the plain form, expm1(x), has lost nothing
+        terms = 9 if x.dtype == torch.float64 else 5  # of the series, for all digits below SMALL
+        series = x.square() * power_series(x, [1 / math.factorial(k + 2) for k in range(terms)])
+        lost = torch.where(x.abs() < SMALL, series - plain, 0.0)
+    return plain + lost
