@@ -74,6 +74,7 @@ EXACT = {
     "outer product": lambda x: x[:, None] @ x[None],
     "uniform draws": lambda x: torch.rand(99, dtype=x.dtype, generator=torch.Generator().manual_seed(0)),
     "whole numbers": lambda x: torch.arange(9, dtype=x.dtype) + torch.zeros(9, dtype=x.dtype).exp(),
+    "half numbers": lambda x: torch.zeros(9, dtype=x.dtype).sigmoid(),
     "integers": lambda x: x.round().long().sum(),
     "zero": lambda x: torch.zeros(5, dtype=x.dtype).sin() + torch.zeros(5, dtype=x.dtype).sum(),
     "infinite": lambda x: torch.tensor([1e9], dtype=x.dtype).exp(),

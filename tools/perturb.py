@@ -27,7 +27,7 @@ from tools.notebooks import ROOT, chapters
 CELL_TIMEOUT = 1200  # seconds; a training loop takes several times longer
 STARTUP = '__import__("tools.perturb", fromlist=["start"]).start({seed})\n'
 
-# Functions that every implementation rounds differently. Their whole numbers (exp(0), tanh(40)) are the same everywhere.
+# Functions that each library rounds in its own way. Whole and half numbers (exp(0), sigmoid(0), tanh(40)) are the same in all.
 ELEMENTWISE = frozenset("""
     acos acosh addcdiv addcmul asin asinh atan atan2 atanh celu cos cosh digamma elu elu_backward erf erfc erfinv exp exp2 expm1
     gelu gelu_backward hypot igamma igammac lerp lgamma log log10 log1p log2 logaddexp logaddexp2 logit logit_backward
@@ -74,10 +74,10 @@ class LastPlaceNoise(TorchDispatchMode):
             name = _name(func)
             for tensor in _written(func, args, kwargs, result):
                 if name not in PLAIN_SUMS or 2 * tensor.numel() < args[0].numel():  # a sum of two has one order
-                    self._move(tensor, whole_too=name not in ELEMENTWISE)
+                    self._move(tensor, exact_too=name not in ELEMENTWISE)
         return result
 
-    def _move(self, tensor: torch.Tensor, whole_too: bool) -> None:
+    def _move(self, tensor: torch.Tensor, exact_too: bool) -> None:
         if tensor.is_complex():
             tensor = torch.view_as_real(tensor)
         if tensor.dtype not in BITS or tensor.device.type == "meta" or not tensor.numel():
@@ -90,8 +90,8 @@ class LastPlaceNoise(TorchDispatchMode):
         # Zero, the largest number, infinity and NaN stay.
         magnitude = bits & torch.iinfo(bits.dtype).max
         step *= (magnitude > 0) & (magnitude < LARGEST[tensor.dtype])
-        if not whole_too:
-            step *= tensor != tensor.round()
+        if not exact_too:
+            step *= 2 * tensor != (2 * tensor).round()
         tensor.copy_((bits + step).view(tensor.dtype))
 
 
