@@ -88,7 +88,9 @@ def test_index_leads_to_the_landing_page(visit):
 def test_figures_are_cards_in_dark_mode(visit, page):
     tab = visit(page, **DESKTOP, color_scheme="dark")
     assert tab.evaluate("getComputedStyle(document.body).backgroundColor") != "rgb(255, 255, 255)"
-    for figure in tab.locator("div.cell_output img").all():
+    figures = tab.locator("div.cell_output img").all()
+    assert figures, "a chapter without a figure"
+    for figure in figures:
         style = figure.evaluate("img => [getComputedStyle(img).filter, getComputedStyle(img).backgroundColor]")
         assert style == ["none", "rgb(255, 255, 255)"]
 
@@ -96,7 +98,9 @@ def test_figures_are_cards_in_dark_mode(visit, page):
 @pytest.mark.parametrize("page", CHAPTERS)
 def test_solutions_open_on_a_click(visit, page):
     tab = visit(page, **DESKTOP)
-    for solution in tab.locator("div.solution").all():
+    solutions = tab.locator("div.solution").all()
+    assert solutions, "a chapter without a solution"
+    for solution in solutions:
         content = solution.locator("> section, > div").last
         assert not content.is_visible()
         solution.locator(".toggle-button").first.click()
