@@ -149,7 +149,7 @@ def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
         >>> round(continuous_bernoulli_mean(torch.logit(torch.tensor(0.9))).item(), 3)
         0.67
     """
-    dtype = logits.dtype
+    [given] = as_floating(logits=logits)
     [logits] = as_floating(least=torch.float32, logits=logits)
     size = logits.abs()
     near = size < 2 * SMALL
@@ -160,7 +160,7 @@ def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
     )  # the mean at -|logits|, small digits kept; its mirror image is at |logits|
     h = torch.where(near, 0.5 * logits, 0.0)
     series = 0.5 + 0.5 * h * power_series(h.square(), (1 / 3, -1 / 45, 2 / 945, -1 / 4725, 2 / 93555))
-    return torch.where(near, series, torch.where(logits < 0, below, 1 - below)).to(dtype)
+    return torch.where(near, series, torch.where(logits < 0, below, 1 - below)).to(given.dtype)
 
 
 def continuous_bernoulli_log_likelihood(x: Tensor, logits: Tensor) -> Tensor:
