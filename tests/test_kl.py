@@ -1,3 +1,6 @@
+import math
+
+import mpmath
 import pytest
 import torch
 from torch.distributions import Normal, kl_divergence
@@ -34,13 +37,43 @@ def test_zero_exactly_at_the_prior_and_positive_elsewhere():
     assert (kl_to_standard_normal(mu, log_var) > 0).all()
 
 
-def test_float32_keeps_its_digits_near_the_prior():
-    """To leading order KL = log_var^2 / 4; exp(log_var) - 1 would leave no digit of it here."""
-    log_var = torch.tensor([1e-3], dtype=torch.float32)
-    exact = 0.5 * (torch.expm1(log_var.double()) - log_var.double())
-    error = kl_to_standard_normal(torch.zeros_like(log_var), log_var).double() / exact.sum() - 1
-    naive = (0.5 * (log_var.exp() - 1 - log_var)).double().sum() / exact.sum() - 1
-    assert error.abs() < 1e-3 < naive.abs()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_no_digit_is_lost_near_the_prior(dtype):
+    """To leading order KL = log_var^2 / 4, of which expm1(log_var) - log_var would keep fewer and fewer digits."""
+    for log_var in (1e-12, -1e-9, 1e-6, -1e-4, 1e-3, -0.03, 0.0999, -0.0999, 0.1001, -0.1001, 0.5, -2.0):
+        log_var = torch.tensor([log_var], dtype=dtype)
+        with mpmath.workdps(50):
+            exact = float((mpmath.expm1(log_var.item()) - mpmath.mpf(log_var.item())) / 2)
+        value = kl_to_standard_normal(torch.zeros_like(log_var), log_var).item()
+        assert abs(value - exact) < 25 * torch.finfo(dtype).eps * exact
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32, torch.float16, torch.bfloat16], ids=str)
+@pytest.mark.parametrize("log_var", [-20.0, -89.0, -200.0, -3e3, -6e4, 6e4])
+def test_a_distribution_has_no_kl_from_itself_however_narrow(dtype, log_var):
+    mu, log_var = torch.tensor([0.5, -3.0], dtype=dtype), torch.tensor([log_var, 0.0], dtype=dtype)
+    leaves = [value.clone().requires_grad_() for value in (mu, log_var, mu, log_var)]
+    value = kl_between_gaussians(*leaves)
+    assert value == 0
+    assert all((gradient == 0).all() for gradient in torch.autograd.grad(value, leaves[:2]))
+
+
+def test_a_kl_is_infinite_only_where_it_leaves_the_range():
+    zero = torch.zeros(1, dtype=torch.float32)
+    assert kl_to_standard_normal(zero, zero + 88) == pytest.approx(0.5 * math.exp(88), rel=1e-5)
+    assert kl_to_standard_normal(zero, zero + 90) == math.inf
+    assert kl_to_standard_normal(zero, zero - 1e30) == pytest.approx(5e29)
+    assert kl_between_gaussians(zero + 1e-10, zero, zero, zero - 88) == pytest.approx(0.5 * math.exp(88), rel=1e-5)
+
+
+def test_halves_give_nats_in_float32():
+    """A half would round 1,000 nats to 4 and overflow at a log variance of 11."""
+    mu, log_var = (value.half() for value in normals(5, 3)[:2])
+    value = kl_to_standard_normal(30 * mu, 9 * log_var)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(
+        value.double(), kl_to_standard_normal((30 * mu).double(), (9 * log_var).double()), rtol=1e-6, atol=0
+    )
 
 
 def test_gradient():
@@ -52,6 +85,12 @@ def test_gradient():
 def test_unequal_shapes_are_refused(kl):
     with pytest.raises(ValueError, match=r"mu \(3, 1\) and log_var \(3,\)"):
         kl(torch.zeros(3, 1), torch.zeros(3))
+
+
+@pytest.mark.parametrize(("kl", "count"), [(kl_to_standard_normal, 2), (kl_between_gaussians, 4)])
+def test_a_sum_over_no_axis_is_refused(kl, count):
+    with pytest.raises(ValueError, match=r"mu\w* has shape \(\); expected a last axis"):
+        kl(*[torch.tensor(1.0)] * count)
 
 
 def test_unequal_shapes_of_a_pair_are_refused():

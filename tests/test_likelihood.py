@@ -54,6 +54,95 @@ def test_a_sigma_that_is_not_positive_is_refused(sigma):
         gaussian_log_likelihood(torch.zeros(3, 2), torch.zeros(3, 2), sigma)
 
 
+def test_as_many_axes_as_the_data_make_a_sigma_an_axis():
+    generator = torch.Generator().manual_seed(0)
+    x, mean, sigma = (
+        torch.randn(5, 1, 3, generator=generator),
+        torch.randn(4, 5, 6, 3, generator=generator),
+        torch.tensor([0.3, 1.0, 2.0]),
+    )
+    by_axis = Normal(mean, sigma).log_prob(x).sum(-1)
+    torch.testing.assert_close(gaussian_log_likelihood(x, mean, sigma[None, None, None]), by_axis)
+    # A sigma of each of R runs and D axes, against means (R, N, K, D).
+    runs = torch.rand(4, 3, generator=generator) + 0.5
+    by_torch = Normal(mean, runs[:, None, None]).log_prob(x).sum(-1)
+    torch.testing.assert_close(gaussian_log_likelihood(x, mean, runs[:, None, None]), by_torch)
+    # With an end of 1 it belongs to the point, as with one axis fewer.
+    points = torch.rand(5, 1, generator=generator) + 0.5
+    torch.testing.assert_close(
+        gaussian_log_likelihood(x, mean, points), gaussian_log_likelihood(x, mean, points[None, :, :, None])
+    )
+
+
+def test_the_two_readings_of_a_sigma_are_told_apart_by_its_axes():
+    x, mean = torch.tensor([[0.0], [1.0]]), torch.tensor([[0.0], [3.0]])
+    exact = torch.tensor([-0.9189385332, -2.1120857137])  # N(0; 0, 1) and N(1; 3, 2^2)
+    for sigma in (torch.tensor([[1.0], [2.0]]), torch.tensor([1.0, 2.0])):
+        torch.testing.assert_close(gaussian_log_likelihood(x, mean, sigma), exact)
+    x, mean, sigma = torch.zeros(2, 2), torch.ones(2, 2), torch.tensor([0.5, 2.0])
+    with pytest.raises(ValueError, match=r"sigma \(2,\) may belong to the 2 data axes or to the leading axes \(2,\)"):
+        gaussian_log_likelihood(x, mean, sigma)
+    torch.testing.assert_close(gaussian_log_likelihood(x, mean, sigma[:, None]), Normal(mean, sigma[:, None]).log_prob(x).sum(-1))
+    torch.testing.assert_close(gaussian_log_likelihood(x, mean, sigma[None]), Normal(mean, sigma).log_prob(x).sum(-1))
+    for shape in ((3,), (3, 1), (1, 3), (2, 2, 2), (1, 1, 1)):
+        with pytest.raises(ValueError, match=r"sigma \(.*\) fits neither the leading axes \(2,\) of x and mean nor, .* \(2, 2\)"):
+            gaussian_log_likelihood(x, mean, torch.ones(shape))
+    # Several sigmas of the same points: the means show the axis.
+    grid = torch.tensor([0.5, 1.0, 2.0])[:, None]
+    torch.testing.assert_close(gaussian_log_likelihood(x, mean[None], grid), Normal(mean, grid[..., None]).log_prob(x).sum(-1))
+
+
+def test_rows_against_rows_are_paired_only_with_equal_axes():
+    x, mean = torch.zeros(4, 2), torch.arange(8.0).reshape(4, 2)
+    for function, data, of_mean in ((gaussian_log_likelihood, x, (mean, 1.0)), (bernoulli_log_likelihood, x, (mean,))):
+        with pytest.raises(ValueError, match=r"x \(4, 1, 2\) and \w+ \(4, 2\) would give \(4, 4\) values"):
+            function(data[:, None], *of_mean)
+        every_pair = function(data[:, None], of_mean[0][None], *of_mean[1:])
+        assert every_pair.shape == (4, 4)
+        torch.testing.assert_close(function(data[:3, None], *of_mean), every_pair[:3])
+
+
+def test_integers_do_not_truncate_sigma():
+    x, mean = torch.tensor([[1, 2, 3]]), torch.tensor([[0.0, 2.5, 3.0]])
+    exact = Normal(mean, 1.7).log_prob(x.double()).sum(-1)
+    torch.testing.assert_close(gaussian_log_likelihood(x, mean, 1.7), exact)
+    torch.testing.assert_close(gaussian_log_likelihood(mean, x, 1.7), exact)
+    torch.testing.assert_close(gaussian_log_likelihood(x, mean, torch.tensor(2)), Normal(mean, 2.0).log_prob(x.double()).sum(-1))
+    with pytest.raises(ValueError, match="x is torch.int64, mean is torch.int64; expected a floating type"):
+        gaussian_log_likelihood(x, x, 1.7)
+
+
+def test_a_half_mean_does_not_make_sigma_a_half():
+    """As under autocast: 784 pixels at sigma 0.1, the means as good as the data."""
+    x, mean = torch.ones(784, dtype=torch.float32), torch.ones(784, dtype=torch.bfloat16)
+    assert gaussian_log_likelihood(x, mean, 0.1).item() == pytest.approx(1084.78, abs=0.005)
+    both = gaussian_log_likelihood(mean, mean, 0.1)
+    assert both.dtype == torch.float32
+    assert both.item() == pytest.approx(1084.78, abs=0.005)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        decoded = torch.nn.functional.linear(torch.ones(1, dtype=torch.float32), torch.ones(784, 1, dtype=torch.float32))
+        assert decoded.dtype == torch.bfloat16
+        assert gaussian_log_likelihood(x, decoded, torch.tensor(0.1)).item() == pytest.approx(1084.78, abs=0.005)
+
+
+@pytest.mark.parametrize("sigma", [1e-25, 1e-38, 1e25, 1e38])
+def test_the_square_of_sigma_may_leave_the_range_of_float32(sigma):
+    x = torch.tensor([0.0, 3.0], dtype=torch.float32)
+    value = gaussian_log_likelihood(x * sigma, torch.zeros_like(x), sigma)
+    assert value.item() == pytest.approx(-4.5 - 2 * math.log(sigma) - math.log(2 * math.pi), rel=1e-6)
+
+
+def test_a_sigma_too_small_for_the_type_of_the_data_is_refused():
+    with pytest.raises(ValueError, match="sigma must be positive and finite, found 0 to 0 in torch.float32"):
+        gaussian_log_likelihood(torch.zeros(1, dtype=torch.float32), torch.zeros(1, dtype=torch.float32), 1e-60)
+
+
+def test_data_that_are_not_finite_are_refused():
+    for bad in (math.nan, math.inf):
+        with pytest.raises(ValueError, match="x holds 1 values that are NaN or infinite"):
+            gaussian_log_likelihood(torch.tensor([0.0, bad]), torch.zeros(2), 1.0)
+
+
 def test_unequal_data_axes_are_refused():
     with pytest.raises(ValueError, match=r"x \(3, 1\) and mean \(3, 2\)"):
         gaussian_log_likelihood(torch.zeros(3, 1), torch.zeros(3, 2), 1.0)
@@ -123,13 +212,40 @@ def test_gradients_of_the_likelihoods_on_unit_data():
     torch.testing.assert_close(-slope, continuous_bernoulli_mean(logits).detach(), rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_sure_pixels_keep_their_digits_and_gradients(dtype):
+    """Far out, the two halves of each formula are large and nearly equal; exact values to leading order in exp(-|logits|)."""
+    logits = torch.tensor([[40.0], [-40.0]], dtype=dtype, requires_grad=True)
+    value = bernoulli_log_likelihood(torch.tensor([[1], [0]]), logits)
+    torch.testing.assert_close(value, -logits.abs().neg().exp()[:, 0], rtol=1e-6, atol=0)
+    (slope,) = torch.autograd.grad(value.sum(), logits)
+    torch.testing.assert_close(slope, logits.sign() * logits.abs().neg().exp(), rtol=1e-6, atol=0)
+    for size in (1e4, 1e9, 1e30):
+        logits = torch.tensor([[size], [-size]], dtype=dtype, requires_grad=True)
+        x = torch.tensor([[1.0], [0.0]], dtype=dtype)
+        density = continuous_bernoulli_log_likelihood(x, logits)
+        torch.testing.assert_close(density, torch.full((2,), math.log(size), dtype=dtype), rtol=1e-6, atol=0)
+        (slope,) = torch.autograd.grad(density.sum(), logits)
+        torch.testing.assert_close(slope, 1 / logits, rtol=1e-6, atol=0)
+        mean = continuous_bernoulli_mean(logits[1])
+        torch.testing.assert_close(mean, -1 / logits[1], rtol=1e-6, atol=0)
+        assert not torch.autograd.grad(mean, logits)[0].isnan().any()
+        torch.testing.assert_close(continuous_bernoulli_log_normalizer(logits)[:, 0], density, rtol=1e-6, atol=0)
+
+
 @pytest.mark.parametrize("likelihood", [bernoulli_log_likelihood, continuous_bernoulli_log_likelihood])
 def test_data_outside_the_unit_interval_is_refused(likelihood):
     for value in (-0.01, 1.01, math.nan):
         with pytest.raises(ValueError, match=r"x must lie in \[0, 1\], found"):
             likelihood(torch.tensor([0.5, value]), torch.zeros(2))
+    with pytest.raises(ValueError, match=r"x must lie in \[0, 1\], found 0 to 255"):
+        likelihood(torch.tensor([0, 255]), torch.zeros(2))
     with pytest.raises(ValueError, match=r"x \(3,\) and logits \(2,\)"):
         likelihood(torch.zeros(3), torch.zeros(2))
+    assert likelihood(torch.zeros(0, 2), torch.zeros(0, 2)).shape == (0,)
+    assert torch.equal(
+        likelihood(torch.tensor([True, False]), torch.ones(2)), likelihood(torch.tensor([1.0, 0.0]), torch.ones(2))
+    )
 
 
 D, LATENT, BATCH = 6, 3, 8
@@ -172,13 +288,89 @@ def test_a_written_loss_has_the_gradient_of_the_elbo_at_its_sigma(reconstruction
     assert beta == pytest.approx(sigma**2)
 
 
+# A loss as it is written, of the cross-entropies (B, 784) and of q; what implied_sigma is told of it; the beta that it is.
+CROSS_ENTROPIES = {
+    "KL / (B 784)": (
+        lambda bce, mu, log_var: bce.mean() + KL["sum"](mu, log_var) / (len(bce) * 784),
+        {"reconstruction": "mean", "kl": "batchmean", "kl_weight": 1 / 784, "latent_dim": 20},
+        1.0,
+    ),
+    "KL / (B 20)": (
+        lambda bce, mu, log_var: bce.mean() + KL["sum"](mu, log_var) / (len(bce) * 20),
+        {"reconstruction": "mean", "kl": "mean", "latent_dim": 20},
+        39.2,
+    ),
+    "a mean bracket without its 1/2": (
+        lambda bce, mu, log_var: bce.mean() - 5e-4 * torch.mean(1 + log_var - mu**2 - log_var.exp()),
+        {"reconstruction": "mean", "kl": "mean", "kl_weight": 2 * 5e-4, "latent_dim": 2},
+        0.392,
+    ),
+    "the ELBO": (
+        lambda bce, mu, log_var: bce.sum(-1).mean() + KL["batchmean"](mu, log_var),
+        {"reconstruction": "batchmean", "kl": "batchmean", "latent_dim": 20},
+        1.0,
+    ),
+    "weights on both": (
+        lambda bce, mu, log_var: 10 * bce.mean() + 3 * KL["sum"](mu, log_var),
+        {"reconstruction": "mean", "kl": "sum", "error_weight": 10, "kl_weight": 3, "latent_dim": 2},
+        0.3 * 4 * 784,
+    ),
+}
+
+
+@pytest.mark.parametrize(("written", "told", "beta"), CROSS_ENTROPIES.values(), ids=CROSS_ENTROPIES)
+def test_a_cross_entropy_has_a_beta_and_no_sigma(written, told, beta):
+    implied = implied_sigma(**told, data_dim=784, batch_size=4, loss="cross_entropy")
+    assert implied.sigma is None
+    assert implied.beta == pytest.approx(beta, rel=1e-12)
+    # But for one factor, the loss has the gradient of minus the log likelihood plus beta times the KL.
+    generator, latent = torch.Generator().manual_seed(0), told["latent_dim"]
+    mu, log_var, eps = torch.randn(3, 4, latent, generator=generator)
+    weight, x = torch.randn(latent, 784, generator=generator), torch.rand(4, 784, generator=generator)
+    leaves = [value.requires_grad_() for value in (mu, log_var, weight)]
+    logits = (mu + (0.5 * log_var).exp() * eps) @ weight
+    bce = binary_cross_entropy_with_logits(logits, x, reduction="none")
+    minus_elbo = (-bernoulli_log_likelihood(x, logits) + implied.beta * kl_to_standard_normal(mu, log_var)).sum()
+    of_loss = torch.autograd.grad(written(bce, mu, log_var), leaves, retain_graph=True)
+    of_elbo = torch.autograd.grad(minus_elbo, leaves)
+    factor = (of_loss[2] / of_elbo[2]).median()
+    assert factor > 0
+    for found, expected in zip(of_loss, of_elbo, strict=True):
+        torch.testing.assert_close(found, factor * expected)
+
+
+def test_a_cross_entropy_acts_like_a_squared_error_of_variance_a_quarter_or_less():
+    """Its excess over the best mean: at least 2 (x - m)^2, and (x - m)^2 / (2 m (1 - m)) close to m."""
+    x, mean = torch.rand(2, 1000, generator=torch.Generator().manual_seed(0))
+    excess = bernoulli_log_likelihood(x[:, None], x.logit()[:, None]) - bernoulli_log_likelihood(
+        x[:, None], mean.logit()[:, None]
+    )
+    assert (excess >= 2 * (x - mean).square()).all()
+    close = mean + 1e-4 * mean * (1 - mean)
+    excess = bernoulli_log_likelihood(close[:, None], close.logit()[:, None]) - bernoulli_log_likelihood(
+        close[:, None], mean.logit()[:, None]
+    )
+    torch.testing.assert_close(excess, (close - mean).square() / (2 * mean * (1 - mean)), rtol=1e-3, atol=0)
+
+
+@pytest.mark.parametrize(("kl_weight", "sigma"), [(0.00025, 1.24), (64 / 162770, 1.55)])
+def test_the_sigma_of_a_popular_loss_on_faces(kl_weight, sigma):
+    """Mean squared error plus a small weight on the KL, summed over axes and averaged over points; D = 12,288."""
+    faces = {"reconstruction": "mean", "kl": "batchmean", "data_dim": 12_288, "latent_dim": 128, "batch_size": 64}
+    assert implied_sigma(**faces, kl_weight=kl_weight).sigma == pytest.approx(sigma, abs=0.005)
+
+
 def test_bad_reductions_are_refused():
     good = {"reconstruction": "mean", "kl": "batchmean", "data_dim": 2, "latent_dim": 1, "batch_size": 4}
     for bad, message in (
-        ({"kl": "average"}, "kl must be \"sum\", \"mean\" or \"batchmean\", found 'average'"),
+        ({"kl": "average"}, 'kl must be "sum", "mean" or "batchmean", found \'average\''),
         ({"reconstruction": "none"}, "reconstruction must be"),
         ({"data_dim": 0}, "data_dim must be at least 1, found 0"),
+        ({"data_dim": 2.5}, "data_dim must be a whole number, found 2.5"),
+        ({"batch_size": True}, "batch_size must be a whole number, found True"),
         ({"kl_weight": 0.0}, "kl_weight must be positive and finite"),
+        ({"error_weight": "1"}, "error_weight must be a number, found str"),
+        ({"loss": "bce"}, 'loss must be "squared_error" or "cross_entropy", found \'bce\''),
     ):
         with pytest.raises(ValueError, match=message):
             implied_sigma(**{**good, **bad})
