@@ -6,9 +6,12 @@ CHAPTERS ?=
 FORCE ?=
 SEED ?= 1
 N ?= 20
+FIX ?=
+MODULES ?=
+MUTANTS ?= 25
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks perturbed replicate vary site-test bench clean
+.PHONY: help book test lab notebooks perturbed replicate vary site-test bench lint lock mutants clean
 
 help:
 	@echo "make book        build the site from the stored outputs -> _build/html/index.html"
@@ -21,6 +24,9 @@ help:
 	@echo "make vary        every chapter with a constant changed, as a reader may: each runs to its end"
 	@echo "make site-test   build the site and check it in a headless Chromium"
 	@echo "make bench       compare the book's training with the published recipe (a few minutes)"
+	@echo "make lint        format, style and types of the code and the chapters; FIX=1 mends what can be mended by itself"
+	@echo "make lock        requirements.txt, from the packages that requirements.in names"
+	@echo "make mutants     break vaelib in small ways and count what the unit tests notice; MODULES=kl, MUTANTS=20"
 	@echo "make clean       remove what was built; .venv stays"
 
 $(READY): requirements.txt pyproject.toml
@@ -67,7 +73,19 @@ site-test: book
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py
 
+lint: $(READY)
+	$(BIN)/ruff check $(if $(FIX),--fix)
+	$(BIN)/ruff format $(if $(FIX),,--check)
+	$(BIN)/mypy
+
+lock: $(READY)
+	$(BIN)/python -m pip install --quiet --requirement requirements.in
+	$(BIN)/python -m tools.lock
+
+mutants: $(READY)
+	$(BIN)/python -m tools.mutants --number $(MUTANTS) $(MODULES)
+
 clean:
-	rm -rf _build .pytest_cache vaelib.egg-info
+	rm -rf _build .pytest_cache .ruff_cache .mypy_cache vaelib.egg-info
 	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
 	@echo "Removed what was built. 'make book' builds it again."

@@ -157,11 +157,10 @@ def _place(patience: float) -> tuple[int, int, distributed.Store]:
     """Rank, number of ranks and store, from the environment that torchrun or the user has set."""
     if "RANK" not in os.environ and "WORLD_SIZE" not in os.environ:
         return 0, 1, distributed.HashStore()
-    found = {name: os.environ.get(name) for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
+    found = {name: os.environ.get(name, "") for name in ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")}
     rank, size, host, port = found.values()
-    whole = [value is not None and value.isdecimal() for value in (rank, size, port)]
-    if not (all(whole) and host and int(rank) < int(size)):
-        said = ", ".join(f"{name}={value}" for name, value in found.items() if value is not None)
+    if not (all(value.isdecimal() for value in (rank, size, port)) and host and int(rank) < int(size)):
+        said = ", ".join(f"{name}={value}" for name, value in found.items() if value)
         raise ValueError(f"expected RANK, WORLD_SIZE (larger), MASTER_ADDR and MASTER_PORT in the environment, found {said}")
     serves = rank == "0" and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
     if not serves:
