@@ -39,6 +39,7 @@ def line(capsys):
         # An equality may be checked to the last bit; its line claims no more than rounding allows.
         (2.0, 2.0, {"tol": 0.0}, "sides agree to 0; a relative error of 1e-12 would show"),
         (0.0, 0.0, {"tol": 1e-9}, "sides agree to 1e-9; no relative error up to 1 would show"),
+        (0.0, 0.0, {"tol": 0.0}, "sides agree to 0; no relative error up to 1 would show"),
         (1e-17, -1e-17, {"tol": 1e-9}, "sides agree to 1e-9; no relative error up to 1 would show"),
         (
             torch.tensor([0.0, 1.0]),
@@ -50,6 +51,12 @@ def line(capsys):
         (1.0, 4.0, {"tol": 3.0}, "sides agree to 3; no relative error up to 1 would show"),
         (4.0, 1.0, {"tol": 3.0}, "sides agree to 3; no relative error up to 1 would show"),
         (1.0, 2.0, {"tol": 1.0}, "sides agree to 1; a relative error of 1 would show"),
+        (
+            torch.tensor([10.1, 8.0]),
+            torch.tensor([10.0, 8.0]),
+            {"standard_error": 0.1},
+            "sides agree to 4 standard errors; a relative error of 0.05 would show",
+        ),
         (10.1, 10.0, {"standard_error": 0.1}, "sides agree to 4 standard errors; a relative error of 0.05 would show"),
         # The entry with the smallest relative error decides, one without any spread never does.
         (
@@ -133,8 +140,12 @@ def test_what_does_not_hold_goes_on_for_a_reader(soft, line, lhs, rhs, options, 
     assert line(verify, "wrong", lhs, rhs, **options) == f"[no] wrong: {text}"
 
 
-def test_sides_of_any_dtype_and_with_a_gradient(line):
+def test_sides_of_any_dtype_and_with_a_gradient(line, soft):
     a = torch.tensor([1, 2])
+    far = torch.tensor([100], dtype=torch.int8)
+    assert line(verify, "a", far, -far, tol=1).endswith("residual 200, expected at most 1")
+    assert line(verify, "a", torch.tensor(True), torch.tensor(True), tol=0).startswith("[ok]")
+    assert line(verify, "a", torch.tensor(1.5, requires_grad=True), 1.0, tol=0.1).startswith("[no]")
     assert line(verify, "a", a, a.to(torch.bfloat16).requires_grad_(), tol=1e-9).startswith("[ok]")
     assert line(verify, "a", np.array([1.0]), [1.0], tol=1e-9).startswith("[ok]")
 

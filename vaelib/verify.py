@@ -171,7 +171,7 @@ def _require_label(label: str) -> None:
 
 def _on_cpu(side: float | Tensor) -> Tensor:
     """A side in float64; on the CPU, since some devices have none."""
-    return torch.as_tensor(side).detach().cpu().double()
+    return torch.as_tensor(side).cpu().double()
 
 
 def _fail(label: str, text: str) -> None:
@@ -190,8 +190,8 @@ def _power(ratios: Tensor) -> str:
 
 def _round_up(value: float) -> float:
     """The next of 1, 2 or 5 times a power of ten."""
-    exponent = math.floor(math.log10(value)) - 1  # one lower, since the logarithm is rounded
-    steps = (float(f"{digit}e{exponent + shift}") for shift in range(3) for digit in (1, 2, 5))
+    exponent = math.floor(math.log10(value))
+    steps = (float(f"{digit}e{exponent + shift}") for shift in range(2) for digit in (1, 2, 5))
     return next(step for step in steps if step >= value)
 
 
