@@ -202,8 +202,10 @@ def test_what_was_finished_is_not_done_again(tmp_path, worked, capsys):
 
 @pytest.mark.parametrize(
     "changed",
-    ["--steps=41", "--lr=0.02", "--hidden=5", "--latent-dim=2", "--batch-size=7", "--samples=2", "--dtype=float32"]
-    + ["--noise-seed=1", "--data=other.npy", "--held-out=other.npy", "stream", "code"],
+    [
+        *["--steps=41", "--lr=0.02", "--hidden=5", "--latent-dim=2", "--batch-size=7", "--samples=2", "--dtype=float32"],
+        *["--noise-seed=1", "--data=other.npy", "--held-out=other.npy", "stream", "code"],
+    ],
 )
 def test_a_changed_sweep_does_not_reuse_what_was_finished(tmp_path, worked, monkeypatch, changed):
     monkeypatch.chdir(tmp_path)
@@ -370,9 +372,13 @@ def test_a_rank_that_fails_says_why_to_the_others():
 
 @pytest.mark.parametrize(
     "environment",
-    [{"RANK": "0"}, {"WORLD_SIZE": "2"}, {"RANK": "2", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"}]
-    + [{"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "x"}]
-    + [{"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "29500"}],
+    [
+        {"RANK": "0"},
+        {"WORLD_SIZE": "2"},
+        {"RANK": "2", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "1"},
+        {"RANK": "0", "WORLD_SIZE": "2", "MASTER_ADDR": "localhost", "MASTER_PORT": "x"},
+        {"RANK": "0", "WORLD_SIZE": "2", "MASTER_PORT": "29500"},
+    ],
     ids=str,
 )
 def test_half_an_environment_is_refused(tmp_path, monkeypatch, capsys, environment):

@@ -34,7 +34,8 @@ def needed(roots: list[Requirement]) -> dict[str, str]:
     Raises:
         SystemExit: If one is not installed, or in another version than is asked for.
     """
-    versions, waiting, seen = {}, list(roots), set()
+    versions: dict[str, str] = {}
+    waiting, seen = list(roots), set()
     while waiting:
         requirement = waiting.pop()
         name = canonicalize_name(requirement.name)
