@@ -85,9 +85,11 @@ def test_elbo_is_tight_at_the_optimum_and_the_library_agrees():
     vae = VAE(data_dim=D, latent_dim=LATENT, hidden=(), sigma=fitted.sigma.item())
     mu, log_var = (value[0].detach() for value in vae.encode(x))
     decoder = vae.decoder.net.layers[0]
-    value = ppca.elbo(x, mu, log_var, decoder.bias[0, 0], decoder.weight[0].T, fitted.sigma)
+    value = ppca.elbo(x, mu, log_var, decoder.bias[0], decoder.weight[0], fitted.sigma)
     n = 20_000
-    draws = elbo_terms(vae, x[:3].repeat_interleave(n, 0), torch.randn(3 * n, 1, LATENT, generator=torch.Generator().manual_seed(3)))
+    draws = elbo_terms(
+        vae, x[:3].repeat_interleave(n, 0), torch.randn(3 * n, 1, LATENT, generator=torch.Generator().manual_seed(3))
+    )
     draws = draws.elbo.reshape(3, n)
     assert ((draws.mean(-1) - value[:3]) / (draws.std(-1) / n**0.5)).abs().max() < 4
 
@@ -109,7 +111,7 @@ def test_a_trained_linear_vae_climbs_to_the_optimum():
 
     def evidence():
         layer = vae.decoder.net.layers[0]
-        return ppca.log_evidence(x, layer.bias[0, 0], layer.weight[0].T, vae.sigma[0]).mean().item()
+        return ppca.log_evidence(x, layer.bias[0], layer.weight[0], vae.sigma[0]).mean().item()
 
     start = evidence()
     fit(vae, x, steps=1500, lr=0.05, generator=torch.Generator().manual_seed(0))
@@ -118,7 +120,10 @@ def test_a_trained_linear_vae_climbs_to_the_optimum():
 
 def test_bad_input_is_refused():
     x = data()
-    for latent_dim, sigma, largest in ((0, None, 4), (5, None, 4), (6, 1.0, 5)):
+    for latent_dim in (0, True):
+        with pytest.raises(ValueError, match="latent_dim must be"):
+            ppca.maximum_likelihood(x, latent_dim=latent_dim)
+    for latent_dim, sigma, largest in ((5, None, 4), (6, 1.0, 5)):
         with pytest.raises(ValueError, match=f"latent_dim must be between 1 and {largest}, found {latent_dim}"):
             ppca.maximum_likelihood(x, latent_dim=latent_dim, sigma=sigma)
     with pytest.raises(ValueError, match=r"x has shape \(5,\)"):
@@ -135,3 +140,59 @@ def test_bad_input_is_refused():
     ):
         with pytest.raises(ValueError, match="sigma must be positive"):
             refuse()
+
+
+@pytest.mark.parametrize(
+    ("changed", "found"),
+    [
+        ({"weight": torch.zeros(2, D)}, r"weight has shape \(2, 5\); expected \(D, d\) = \(5, d\)"),
+        ({"weight": torch.zeros(D)}, r"weight has shape \(5,\)"),
+        ({"mean": torch.zeros(1, D)}, r"mean has shape \(1, 5\); expected \(D,\) = \(5,\)"),
+        ({"mean": torch.zeros(())}, r"mean has shape \(\)"),
+        ({"x": torch.zeros(D)}, r"x has shape \(5,\); expected \(N, D\)"),
+        ({"x": torch.zeros(2, 3, D)}, r"x has shape \(2, 3, 5\)"),
+        ({"x": [[0.0] * D]}, "x must be a torch.Tensor, found list"),
+        ({"sigma": torch.ones(3)}, r"sigma has shape \(3,\); expected one number"),
+        ({"mean": torch.full((D,), math.nan)}, "mean holds 5 values that are NaN"),
+        ({"weight": torch.full((D, 2), math.inf)}, "weight holds 10 values that are NaN"),
+        ({"x": torch.full((3, D), math.nan)}, "x holds 15 values that are NaN"),
+    ],
+    ids=lambda value: "",
+)
+def test_shapes_that_broadcasting_would_take_are_refused(changed, found):
+    model = {"x": torch.zeros(3, D), "mean": torch.zeros(D), "weight": torch.zeros(D, 2), "sigma": 1.0} | changed
+    for refuse in (
+        lambda: ppca.log_evidence(**model),
+        lambda: ppca.posterior(**model),
+        lambda: ppca.elbo(mu=torch.zeros(3, 2), log_var=torch.zeros(3, 2), **model),
+    ):
+        with pytest.raises(ValueError, match=found):
+            refuse()
+
+
+def test_a_q_of_another_shape_or_without_values_is_refused():
+    model = {"x": torch.zeros(3, D), "mean": torch.zeros(D), "weight": torch.zeros(D, 2), "sigma": 1.0}
+    good = torch.zeros(3, 2)
+    with pytest.raises(ValueError, match=r"mu has shape \(2,\); expected \(N, d\) = \(3, 2\)"):
+        ppca.elbo(mu=good[0], log_var=good, **model)
+    with pytest.raises(ValueError, match=r"log_var has shape \(3, 1\); expected"):
+        ppca.elbo(mu=good, log_var=good[:, :1], **model)
+    with pytest.raises(ValueError, match="log_var holds 6 values"):
+        ppca.elbo(mu=good, log_var=good + math.inf, **model)
+    with pytest.raises(ValueError, match=r"eigenvalues has shape \(\)"):
+        ppca.kl_per_axis(torch.ones(()), 1.0)
+
+
+def test_dtype_follows_the_data_and_integers_are_refused():
+    x, wide = data().float(), ppca.maximum_likelihood(data(), latent_dim=LATENT)
+    fitted = ppca.maximum_likelihood(x, latent_dim=LATENT)
+    model = fitted.mean, fitted.weight, fitted.sigma
+    mu, covariance = ppca.posterior(x, *model)
+    results = [*fitted, mu, covariance, ppca.log_evidence(x, *model), ppca.elbo(x, mu, torch.zeros_like(mu), *model)]
+    assert {result.dtype for result in results} == {torch.float32}
+    torch.testing.assert_close(fitted.sigma.double(), wide.sigma, rtol=1e-5, atol=0)
+    # Where the types differ, the wider one computes; a half is too short for a sum of nats.
+    assert ppca.log_evidence(x, wide.mean, wide.weight, wide.sigma).dtype == torch.float64
+    assert ppca.maximum_likelihood(x.half(), latent_dim=1).sigma.dtype == torch.float32
+    with pytest.raises(ValueError, match="x is torch.int64; expected a floating type"):
+        ppca.maximum_likelihood(x.long(), latent_dim=1)

@@ -1,7 +1,9 @@
 """The oracle is itself checked against closed forms: a linear decoder makes everything Gaussian."""
 
 import math
+import re
 
+import numpy as np
 import pytest
 import torch
 from torch.distributions import MultivariateNormal, Normal
@@ -54,39 +56,16 @@ def test_a_stack_of_runs_gives_each_run_its_own_value():
     )
 
 
-@pytest.mark.parametrize("shape", [(1, 2), (1, 2001, 2)], ids=["one an axis", "one a node"])
-def test_sigma_may_differ_between_axes(shape):
+def test_sigma_may_differ_between_axes():
     sigma, grid = torch.tensor([0.3, 0.9]), quadrature.normal_grid()
     exact = MultivariateNormal(OFFSET, torch.outer(SLOPE, SLOPE) + sigma.square().diag()).log_prob(data())
-    torch.testing.assert_close(quadrature.log_evidence(data(), linear, sigma.expand(shape), grid), exact)
-
-
-def test_sigma_may_differ_between_nodes():
-    # A mean of zero leaves a mixture over sigma(z) alone: its second moment is E[sigma^2], here known.
-    grid, edges = quadrature.normal_grid(), torch.linspace(-9, 9, 4001)
-    sigma = (1 + 0.5 * torch.tanh(grid.z))[None]
-    density = quadrature.log_evidence(edges[:, None], torch.zeros_like, sigma, grid).exp()
-    second_moment = torch.trapezoid(density * edges.square(), edges)
-    torch.testing.assert_close(second_moment, quadrature.expectation(sigma.square().flatten(), grid.log_prior, grid))
-    # Two runs, of which the second has half the sigma: z and x in other units, with the density that belongs to them.
-    stack = quadrature.log_evidence(edges[:, None], lambda z: torch.zeros(2, len(z), 1), torch.cat([sigma, sigma / 2]), grid)
-    torch.testing.assert_close(stack[0], density.log())
-    halves = quadrature.log_evidence(edges[:, None] / 2, torch.zeros_like, sigma / 2, grid)
-    torch.testing.assert_close(halves, density.log() + math.log(2))
-
-
-def test_the_smaller_sigma_of_two_nodes_sets_how_fine_the_grid_must_be():
-    grid = quadrature.normal_grid()
-    sigma = torch.full((1, 2001, 2), 0.5)
-    sigma[0, 1000] = 1e-3
-    with pytest.raises(ValueError, match="grid of 2001 nodes is too coarse"):
-        quadrature.log_evidence(data(), linear, sigma, grid)
+    torch.testing.assert_close(quadrature.log_evidence(data(), linear, sigma[None], grid), exact)
 
 
 def test_blocks_do_not_change_the_result(monkeypatch):
     x, grid = data(), quadrature.normal_grid()
     whole = quadrature.log_evidence(x, linear, 0.5, grid)
-    monkeypatch.setattr(quadrature, "BLOCK", 3 * len(grid.z))
+    monkeypatch.setattr(quadrature, "BLOCK", 3 * len(grid.z))  # 50 points: 16 full blocks, and one of two
     torch.testing.assert_close(quadrature.log_evidence(x, linear, 0.5, grid), whole)
 
 
@@ -97,7 +76,9 @@ def test_moments_and_kl_on_the_grid():
     log_q = q.log_prob(z)
     torch.testing.assert_close(quadrature.expectation(z, log_q, grid), torch.tensor(0.7))
     torch.testing.assert_close(quadrature.expectation((z - 0.7).square(), log_q, grid), torch.tensor(0.16))
-    torch.testing.assert_close(quadrature.kl_on_grid(log_q, p.log_prob(z), grid), torch.distributions.kl_divergence(q, p).double())
+    torch.testing.assert_close(
+        quadrature.kl_on_grid(log_q, p.log_prob(z), grid), torch.distributions.kl_divergence(q, p).double()
+    )
     assert quadrature.kl_on_grid(log_q, log_q, grid) == 0
 
 
@@ -128,7 +109,163 @@ def test_bad_input_is_refused():
         quadrature.log_evidence(x, linear, torch.ones(3), grid)
     with pytest.raises(ValueError, match=r"x has shape \(4, 3, 2\), which does not fit the 1 runs of decode"):
         quadrature.log_evidence(x.expand(4, 3, 2), linear, 1.0, grid)
+    for shape in ((2,), (), (1, 1, 3, 2)):
+        with pytest.raises(ValueError, match=rf"x has shape {re.escape(str(shape))}; expected \(N, D\), or \(R, N, D\)"):
+            quadrature.log_evidence(torch.zeros(shape), linear, 1.0, grid)
+    with pytest.raises(ValueError, match="x must be a torch.Tensor, found list"):
+        quadrature.log_evidence([[0.0, 0.0]], linear, 1.0, grid)
+    with pytest.raises(ValueError, match="x is torch.int64; expected a floating type"):
+        quadrature.log_evidence(torch.ones(3, 2, dtype=torch.long), linear, 1.0, grid)
+    for shape in ((1, 2001, 2), (2, 2), (1, 1, 2)):
+        with pytest.raises(ValueError, match="sigma has shape"):
+            quadrature.log_evidence(x, linear, torch.ones(shape), grid)
     with pytest.raises(ValueError, match="nodes must be at least 2, found 1"):
         quadrature.normal_grid(1)
-    with pytest.raises(ValueError, match="limit must be positive"):
-        quadrature.normal_grid(limit=-1.0)
+    for limit in (-1.0, 0.0, math.nan, math.inf):
+        with pytest.raises(ValueError, match="limit must be positive and finite"):
+            quadrature.normal_grid(limit=limit)
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf])
+def test_means_that_are_not_finite_are_refused(bad):
+    """A NaN compares as false, so it would pass for a grid that is fine enough."""
+
+    def decode(z):
+        return torch.where(z.abs() < 0.004, bad, linear(z))
+
+    with pytest.raises(ValueError, match=r"decode\(z\) holds 2 values that are NaN or infinite"):
+        quadrature.log_evidence(data(3), decode, 0.5, quadrature.normal_grid())
+    with pytest.raises(ValueError, match=r"decode\(z\) holds 2 values that are NaN or infinite"):
+        quadrature.resolving_grid(decode, 0.5)
+
+
+def test_means_of_another_shape_are_refused():
+    for decode in (lambda z: linear(z)[:-1], lambda z: z[:, 0], lambda z: linear(z)[None, None], lambda z: linear(z).tolist()):
+        with pytest.raises(ValueError, match="decode returns .* for 2001 nodes; expected"):
+            quadrature.log_evidence(data(3), decode, 0.5, quadrature.normal_grid())
+
+
+def closed_form(x, sigma):
+    return MultivariateNormal(OFFSET, torch.outer(SLOPE, SLOPE) + sigma**2 * torch.eye(2)).log_prob(x)
+
+
+def test_data_beyond_the_grids_reach_is_refused_or_given_a_longer_grid():
+    """The posterior of z sits at 12: a grid that ends at 8 gave -422 nats where -71 is right."""
+    x, sigma = linear(torch.tensor([[0.5], [12.0], [-30.0]])), 0.2
+    for function in (quadrature.log_evidence, quadrature.log_posterior):
+        with pytest.raises(ValueError, match="x holds 2 points beyond the grid's reach.* use a larger limit"):
+            function(x, linear, sigma, quadrature.normal_grid())
+        with pytest.raises(ValueError, match="x holds 1 points beyond the grid's reach"):
+            function(x, linear, sigma, quadrature.normal_grid(8001, limit=20))
+    exact = closed_form(x, sigma)
+    torch.testing.assert_close(quadrature.log_evidence(x, linear, sigma), exact, rtol=1e-11, atol=1e-11)
+    grid = quadrature.resolving_grid(linear, sigma, x)
+    torch.testing.assert_close(quadrature.log_evidence(x, linear, sigma, grid), exact, rtol=1e-11, atol=1e-11)
+    assert quadrature.log_evidence(x[:1], linear, sigma, quadrature.normal_grid()) == quadrature.log_evidence(
+        x[:1], linear, sigma
+    )
+
+
+def test_what_passes_for_within_reach_is_right_to_six_digits():
+    """Points further and further out, until they are refused: none of those that pass is off by more than the promise."""
+    sigma, grid, passed = 0.2, quadrature.normal_grid(), 0
+    for place in torch.linspace(5, 8, 61):
+        x = linear(place.reshape(1, 1))
+        try:
+            value = quadrature.log_evidence(x, linear, sigma, grid)
+        except ValueError:
+            continue
+        passed += 1
+        assert (value - closed_form(x, sigma)).abs() < 1e-6
+    assert 20 < passed < 60
+
+
+def test_a_prior_that_is_cut_off_by_itself_asks_for_no_reach():
+    """A uniform prior on [0, 1] and x beyond its end: the joint density is highest at the last node, rightly."""
+    node, weight = (torch.as_tensor(part) for part in np.polynomial.legendre.leggauss(200))
+    grid = quadrature.Grid((0.5 + 0.5 * node)[:, None], torch.zeros(200), (0.5 * weight).log())
+    value = quadrature.log_evidence(torch.tensor([[1.2]]), lambda z: z, 0.1, grid)
+    exact = Normal(0.0, 1.0).cdf(torch.tensor([-2.0])) - Normal(0.0, 1.0).cdf(torch.tensor([-12.0]))
+    torch.testing.assert_close(value, exact.log(), rtol=1e-12, atol=1e-12)
+
+
+def test_a_density_that_underflows_is_refused():
+    with pytest.raises(ValueError, match="so far from every mean that their density underflows"):
+        quadrature.log_posterior(torch.full((1, 2), 1e200), linear, 1.0, quadrature.normal_grid())
+
+
+def test_digits_hold_where_sigma_is_tiny_beside_the_data():
+    """Squares of differences; the product form |x|^2 - 2 x.m + |m|^2 would lose six digits here."""
+    sigma, far = 1e-3, 1000.0
+    x = data(5) + far
+    value = quadrature.log_evidence(x, lambda z: linear(z) + far, sigma)
+    covariance = torch.outer(SLOPE, SLOPE) + sigma**2 * torch.eye(2)
+    whitened = torch.linalg.solve(covariance, (x - far - OFFSET).T).T
+    exact = -0.5 * ((x - far - OFFSET) * whitened).sum(-1) - 0.5 * torch.logdet(covariance) - math.log(2 * math.pi)
+    torch.testing.assert_close(value, exact, rtol=1e-9, atol=0)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_dtype_follows_the_data(dtype):
+    x, grid = data(), quadrature.normal_grid()  # a grid in float64 is converted
+    exact = closed_form(x, 0.5)
+
+    def decode(z):
+        assert z.dtype == dtype
+        return z * SLOPE.to(dtype) + OFFSET.to(dtype)
+
+    for values in (
+        quadrature.log_evidence(x.to(dtype), decode, 0.5, grid),
+        quadrature.log_evidence(x.to(dtype), decode, torch.tensor(0.5)),
+        quadrature.log_evidence(x.to(dtype), decode, 0.5, quadrature.resolving_grid(decode, 0.5, dtype=dtype)),
+    ):
+        assert values.dtype == dtype
+        torch.testing.assert_close(values.double(), exact, rtol=0, atol=1e-4 if dtype == torch.float32 else 1e-12)
+    assert quadrature.log_posterior(x.to(dtype), decode, 0.5, grid).dtype == dtype
+
+
+def test_no_global_default_is_read():
+    torch.set_default_dtype(torch.float32)  # conftest restores it
+    for grid in (quadrature.normal_grid(), quadrature.resolving_grid(lambda z: z, 0.5)):
+        assert {part.dtype for part in grid} == {torch.float64}
+    assert {part.dtype for part in quadrature.normal_grid(dtype=torch.float32)} == {torch.float32}
+    assert {part.device.type for part in quadrature.normal_grid(device="meta")} == {"meta"}
+    sigma = torch.tensor(0.5, dtype=torch.float32)
+    assert quadrature.resolving_grid(lambda z: z, sigma).z.dtype == torch.float32
+
+
+def test_no_point_has_no_evidence():
+    assert quadrature.log_evidence(torch.zeros(0, 2), linear, 0.5).shape == (0,)
+    assert quadrature.log_posterior(torch.zeros(0, 2), linear, 0.5, quadrature.normal_grid()).shape == (0, 2001)
+
+
+def test_tables_that_are_not_given_at_the_nodes_are_refused():
+    grid = quadrature.normal_grid()
+    row = grid.log_prior
+    with pytest.raises(ValueError, match=r"values has shape \(2001, 1\); expected \(..., 2001\)"):
+        quadrature.expectation(grid.z, row, grid)
+    with pytest.raises(ValueError, match=r"log_density has shape \(2000,\)"):
+        quadrature.expectation(row, row[:-1], grid)
+    with pytest.raises(ValueError, match=r"values has shape \(1,\)"):
+        quadrature.kl_on_grid(torch.zeros(1), torch.zeros(1), grid)
+
+
+def test_where_no_mass_is_no_value_counts():
+    """q underflows to 0 before its log density does; there log q - log p is infinite or NaN, and adds nothing."""
+    grid = quadrature.normal_grid()
+    z = grid.z[:, 0]
+    log_q = Normal(0.0, 0.5).log_prob(z).masked_fill(z.abs() > 6, -math.inf)
+    log_p = Normal(0.0, 1.0).log_prob(z).masked_fill(z.abs() > 7, -math.inf)
+    exact = torch.distributions.kl_divergence(Normal(0.0, 0.5), Normal(0.0, 1.0))
+    torch.testing.assert_close(quadrature.kl_on_grid(log_q, log_p, grid).float(), exact.float())
+    torch.testing.assert_close(quadrature.expectation(1 / log_q.exp(), log_q, grid), torch.tensor(12.0), rtol=1e-3, atol=0)
+    # p vanishes where q does not: no number of nats covers it.
+    assert quadrature.kl_on_grid(log_p, log_q, grid) == math.inf
+
+
+def test_gradients_pass_through_expectations():
+    grid = quadrature.normal_grid()
+    mean = torch.tensor(0.3, requires_grad=True)
+    log_q = -0.5 * (grid.z[:, 0] - mean).square() - 0.5 * math.log(2 * math.pi)
+    quadrature.kl_on_grid(log_q, grid.log_prior, grid).backward()
+    torch.testing.assert_close(mean.grad, mean.detach())  # KL = mean^2 / 2

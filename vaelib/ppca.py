@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaelib._checks import require_finite, require_positive
+from vaelib._checks import as_floating, require_at_least_one, require_finite, require_positive
 
 
 class Solution(NamedTuple):
@@ -58,16 +58,18 @@ def maximum_likelihood(x: Tensor, *, latent_dim: int, sigma: float | None = None
     References:
         Tipping and Bishop (1999), Section 3.2; derived in chapter 08.
     """
+    [x] = as_floating(x=x, least=torch.float32)
     if x.ndim != 2 or not x.numel():
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, D) with at least one point and axis")
     require_finite("x", x)
     largest = x.shape[-1] - (sigma is None)
-    if not 1 <= latent_dim <= largest:
+    require_at_least_one("latent_dim", latent_dim)
+    if latent_dim > largest:
         raise ValueError(f"latent_dim must be between 1 and {largest}, found {latent_dim}")
     mean = x.mean(0)
     eigenvalues, axes = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))
     eigenvalues, axes = eigenvalues.flip(0).clamp(min=0), axes.flip(1)
-    sigma = eigenvalues[latent_dim:].mean().sqrt() if sigma is None else torch.as_tensor(sigma, dtype=x.dtype)
+    sigma = eigenvalues[latent_dim:].mean().sqrt() if sigma is None else _one_sigma(sigma, x)
     require_positive("sigma", sigma)
     carried = (eigenvalues[:latent_dim] - sigma.square()).clamp(min=0)
     return Solution(mean, axes[:, :latent_dim] * carried.sqrt(), sigma, eigenvalues, axes)
@@ -86,14 +88,13 @@ def log_evidence(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor)
         Log evidence, shape ``(N,)``, in nats.
 
     Raises:
-        ValueError: If sigma is not positive.
+        ValueError: If sigma is not positive, a shape does not fit, or a number is not finite.
 
     References:
         Tipping and Bishop (1999), Section 3.1; chapter 08.
     """
-    sigma = torch.as_tensor(sigma, dtype=x.dtype)
-    require_positive("sigma", sigma)
-    covariance = weight @ weight.T + sigma.square() * torch.eye(len(mean), dtype=x.dtype)
+    x, mean, weight, sigma = _model(x, mean, weight, sigma)
+    covariance = weight @ weight.T + sigma.square() * torch.eye(len(mean), dtype=x.dtype, device=x.device)
     root = torch.linalg.cholesky(covariance)
     whitened = torch.linalg.solve_triangular(root, (x - mean).T, upper=False)
     log_norm = root.diagonal().log().sum() + 0.5 * len(mean) * math.log(2 * math.pi)
@@ -118,14 +119,14 @@ def posterior(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor) ->
         Means, shape ``(N, d)``, and covariance, shape ``(d, d)``, in (squared) prior standard deviations.
 
     Raises:
-        ValueError: If sigma is not positive.
+        ValueError: If sigma is not positive, a shape does not fit, or a number is not finite.
 
     References:
         Tipping and Bishop (1999), Section 3.1; chapter 08.
     """
-    sigma = torch.as_tensor(sigma, dtype=x.dtype)
-    require_positive("sigma", sigma)
-    inverse = torch.linalg.inv(weight.T @ weight + sigma.square() * torch.eye(weight.shape[1], dtype=x.dtype))
+    x, mean, weight, sigma = _model(x, mean, weight, sigma)
+    identity = torch.eye(weight.shape[1], dtype=x.dtype, device=x.device)
+    inverse = torch.linalg.inv(weight.T @ weight + sigma.square() * identity)
     return (x - mean) @ weight @ inverse, sigma.square() * inverse
 
 
@@ -152,16 +153,21 @@ def elbo(x: Tensor, mu: Tensor, log_var: Tensor, mean: Tensor, weight: Tensor, s
         ELBO, shape ``(N,)``, in nats.
 
     Raises:
-        ValueError: If sigma is not positive.
+        ValueError: If sigma is not positive, a shape does not fit, or a number is not finite.
 
     References:
         Lucas et al. (2019), Section 3; derived in chapter 08.
     """
-    sigma = torch.as_tensor(sigma, dtype=x.dtype)
-    require_positive("sigma", sigma)
+    x, mean, weight, sigma = _model(x, mean, weight, sigma)
+    mu, log_var, _ = as_floating(mu=mu, log_var=log_var, x=x)
+    for name, value in (("mu", mu), ("log_var", log_var)):
+        if value.shape != (len(x), weight.shape[1]):
+            raise ValueError(f"{name} has shape {tuple(value.shape)}; expected (N, d) = {(len(x), weight.shape[1])}")
+        require_finite(name, value)
     variance = log_var.exp()
     error = (x - mu @ weight.T - mean).square().sum(-1) + variance @ weight.square().sum(0)
-    divergence = 0.5 * (mu.square() + variance - 1 - log_var).sum(-1)
+    # expm1 keeps the digits that the variance minus 1 cancels when q is near the prior.
+    divergence = 0.5 * (mu.square() + torch.expm1(log_var) - log_var).sum(-1)
     return -0.5 * error / sigma.square() - 0.5 * len(mean) * torch.log(2 * math.pi * sigma.square()) - divergence
 
 
@@ -178,7 +184,7 @@ def kl_per_axis(eigenvalues: Tensor, sigma: float | Tensor) -> Tensor:
         KL of each axis, averaged over the data, shape ``(..., D)``, in nats.
 
     Raises:
-        ValueError: If sigma is not positive.
+        ValueError: If sigma is not positive, a shape does not fit, or a number is not finite.
 
     References:
         Derived in chapter 08.
@@ -187,6 +193,35 @@ def kl_per_axis(eigenvalues: Tensor, sigma: float | Tensor) -> Tensor:
         >>> kl_per_axis(torch.tensor([4.0, 0.5]), 1.0).tolist() == [math.log(2), 0.0]
         True
     """
-    sigma = torch.as_tensor(sigma, dtype=eigenvalues.dtype)
+    [eigenvalues] = as_floating(eigenvalues=eigenvalues, least=torch.float32)
+    if eigenvalues.ndim < 1:
+        raise ValueError("eigenvalues has shape (); expected (..., D)")
+    require_finite("eigenvalues", eigenvalues)
+    sigma = torch.as_tensor(sigma, dtype=eigenvalues.dtype, device=eigenvalues.device)
     require_positive("sigma", sigma)
     return 0.5 * torch.log((eigenvalues / sigma.square()).clamp(min=1))
+
+
+def _one_sigma(sigma: float | Tensor, like: Tensor) -> Tensor:
+    """Sigma as ``()``, or a refusal."""
+    sigma = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
+    if sigma.numel() != 1:
+        raise ValueError(f"sigma has shape {tuple(sigma.shape)}; expected one number")
+    sigma = sigma.reshape(())
+    require_positive("sigma", sigma)
+    return sigma
+
+
+def _model(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Data and parameters in one floating type, or a refusal of shapes that broadcasting would take for others."""
+    x, mean, weight = as_floating(x=x, mean=mean, weight=weight, least=torch.float32)
+    if x.ndim != 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, D)")
+    data_dim = x.shape[1]
+    if mean.shape != (data_dim,):
+        raise ValueError(f"mean has shape {tuple(mean.shape)}; expected (D,) = {(data_dim,)}")
+    if weight.ndim != 2 or len(weight) != data_dim:
+        raise ValueError(f"weight has shape {tuple(weight.shape)}; expected (D, d) = ({data_dim}, d)")
+    for name, value in (("x", x), ("mean", mean), ("weight", weight)):
+        require_finite(name, value)
+    return x, mean, weight, _one_sigma(sigma, x)
