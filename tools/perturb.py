@@ -12,8 +12,10 @@ What is correctly rounded on every IEEE machine (elementwise + - * / and sqrt, o
 """
 
 import argparse
+import functools
 import math
 import os
+import random
 import subprocess
 import sys
 import tempfile
@@ -55,7 +57,6 @@ PLAIN_SUMS = {"sum", "nansum", "mean"}
 CORRECTLY_ROUNDED_POWERS = {0, 0.5, 1, 2, -1}  # computed as a product, a root or a quotient
 READ_ONLY = {"grads", "state_steps"}  # declared as written to by the fused optimisers, and left as they are
 BITS = {torch.float32: torch.int32, torch.float64: torch.int64}
-LARGEST = {kind: torch.tensor(torch.finfo(kind).max, dtype=kind).view(bits).item() for kind, bits in BITS.items()}
 EXACT_PLACES = {torch.float32: (0, 24), torch.float64: (10, 53)}  # binary places after the point, and in all
 
 
@@ -64,14 +65,14 @@ class LastPlaceNoise(TorchDispatchMode):
 
     def __init__(self, seed: int):
         super().__init__()
-        self.seed = seed
+        self.factors = {kind: _factor(kind, seed) for kind in BITS}
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         kwargs = kwargs or {}
-        sensitive = _is_sensitive(func, args, kwargs)  # asked first: an operation in place overwrites what it reads
+        name = _name(func)
+        sensitive = _is_sensitive(name, args, kwargs)  # asked first: an operation in place overwrites what it reads
         result = func(*args, **kwargs)
         if sensitive:
-            name = _name(func)
             for tensor in _written(func, args, kwargs, result):
                 if name not in PLAIN_SUMS or 2 * tensor.numel() < args[0].numel():  # a sum of two has one order
                     self._move(tensor, exact_too=name not in ELEMENTWISE)
@@ -80,27 +81,42 @@ class LastPlaceNoise(TorchDispatchMode):
     def _move(self, tensor: torch.Tensor, exact_too: bool) -> None:
         if tensor.is_complex():
             tensor = torch.view_as_real(tensor)
-        if tensor.dtype not in BITS or tensor.device.type == "meta" or not tensor.numel():
+        if tensor.dtype not in BITS or tensor.device.type == "meta":
             return
         bits = tensor.view(BITS[tensor.dtype])
-        mixed = (bits ^ (0x3C6EF372 * self.seed & 0x7FFFFFFF)) * 0x5851F42D
-        mixed ^= mixed >> 15
-        mixed *= 0x2545F491
-        step = ((mixed >> 27) & 1) - ((mixed >> 19) & 1)
-        # Zero, the largest number, infinity and NaN stay.
-        magnitude = bits & torch.iinfo(bits.dtype).max
-        step *= (magnitude > 0) & (magnitude < LARGEST[tensor.dtype])
+        step = _step(bits, self.factors[tensor.dtype])
         if not exact_too:
-            step *= 2 * tensor != (2 * tensor).round()
-        tensor.copy_((bits + step).view(tensor.dtype))
+            twice = 2 * tensor
+            step *= twice != twice.round()
+        bits += step
 
 
+def _step(bits: torch.Tensor, factor: int) -> torch.Tensor:
+    """-1, 0 or 1 for the bits of each number: a quarter, a half, a quarter; 0 for zero."""
+    top = bits + bits  # without the sign
+    top *= factor
+    top >>= torch.iinfo(bits.dtype).bits - 2
+    top += 1
+    top >>= 1
+    return top
+
+
+def _factor(kind: torch.dtype, seed: int) -> int:
+    """An odd factor of the seed's own that moves neither infinity nor the largest number."""
+    source = random.Random(seed)
+    fixed = torch.tensor([math.inf, torch.finfo(kind).max], dtype=kind).view(BITS[kind])
+    while True:
+        factor = source.getrandbits(torch.iinfo(BITS[kind]).bits - 1) | 1
+        if not _step(fixed, factor).any():
+            return factor
+
+
+@functools.cache
 def _name(func) -> str:
     return func._schema.name.removeprefix("aten::").removeprefix("_foreach_").rstrip("_")
 
 
-def _is_sensitive(func, args, kwargs) -> bool:
-    name = _name(func)
+def _is_sensitive(name: str, args, kwargs) -> bool:
     if name in ("add", "sub", "rsub"):  # with a factor, a product and a sum in one
         return not _is_power_of_two(kwargs.get("alpha", 1))
     if name == "uniform":  # scaled to its interval
@@ -129,11 +145,12 @@ def _is_exact(name: str, args) -> bool:
         places, digits = EXACT_PLACES[tensor.dtype]
         if tensor.device.type == "meta" or not tensor.numel():
             return True
-        # A corner first: most tensors are found out there.
-        for part in (tensor[(slice(0, 2),) * tensor.ndim], tensor):
-            scaled = part * 2.0**places
-            if not torch.equal(scaled, scaled.round()):
-                return False
+        # One number first: most tensors are found out there.
+        if not (tensor[(-1,) * tensor.ndim].item() * 2.0**places).is_integer():
+            return False
+        scaled = tensor * 2.0**places
+        if not torch.equal(scaled, scaled.round()):
+            return False
         total *= max(tensor.abs().max().item(), 1.0) * 2.0**places
     return total * max(tensor.numel() for tensor in tensors) < 2.0**digits
 
