@@ -194,5 +194,5 @@ def test_dtype_follows_the_data_and_integers_are_refused():
     # Where the types differ, the wider one computes; a half is too short for a sum of nats.
     assert ppca.log_evidence(x, wide.mean, wide.weight, wide.sigma).dtype == torch.float64
     assert ppca.maximum_likelihood(x.half(), latent_dim=1).sigma.dtype == torch.float32
-    with pytest.raises(ValueError, match="x is torch.int64; expected a floating type"):
+    with pytest.raises(ValueError, match=r"x is torch.int64; expected a floating type"):
         ppca.maximum_likelihood(x.long(), latent_dim=1)

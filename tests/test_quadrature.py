@@ -112,9 +112,9 @@ def test_bad_input_is_refused():
     for shape in ((2,), (), (1, 1, 3, 2)):
         with pytest.raises(ValueError, match=rf"x has shape {re.escape(str(shape))}; expected \(N, D\), or \(R, N, D\)"):
             quadrature.log_evidence(torch.zeros(shape), linear, 1.0, grid)
-    with pytest.raises(ValueError, match="x must be a torch.Tensor, found list"):
+    with pytest.raises(ValueError, match=r"x must be a torch.Tensor, found list"):
         quadrature.log_evidence([[0.0, 0.0]], linear, 1.0, grid)
-    with pytest.raises(ValueError, match="x is torch.int64; expected a floating type"):
+    with pytest.raises(ValueError, match=r"x is torch.int64; expected a floating type"):
         quadrature.log_evidence(torch.ones(3, 2, dtype=torch.long), linear, 1.0, grid)
     for shape in ((1, 2001, 2), (2, 2), (1, 1, 2)):
         with pytest.raises(ValueError, match="sigma has shape"):
@@ -141,7 +141,7 @@ def test_means_that_are_not_finite_are_refused(bad):
 
 def test_means_of_another_shape_are_refused():
     for decode in (lambda z: linear(z)[:-1], lambda z: z[:, 0], lambda z: linear(z)[None, None], lambda z: linear(z).tolist()):
-        with pytest.raises(ValueError, match="decode returns .* for 2001 nodes; expected"):
+        with pytest.raises(ValueError, match=r"decode returns .* for 2001 nodes; expected"):
             quadrature.log_evidence(data(3), decode, 0.5, quadrature.normal_grid())
 
 
@@ -153,7 +153,7 @@ def test_data_beyond_the_grids_reach_is_refused_or_given_a_longer_grid():
     """The posterior of z sits at 12: a grid that ends at 8 gave -422 nats where -71 is right."""
     x, sigma = linear(torch.tensor([[0.5], [12.0], [-30.0]])), 0.2
     for function in (quadrature.log_evidence, quadrature.log_posterior):
-        with pytest.raises(ValueError, match="x holds 2 points beyond the grid's reach.* use a larger limit"):
+        with pytest.raises(ValueError, match=r"x holds 2 points beyond the grid's reach.* use a larger limit"):
             function(x, linear, sigma, quadrature.normal_grid())
         with pytest.raises(ValueError, match="x holds 1 points beyond the grid's reach"):
             function(x, linear, sigma, quadrature.normal_grid(8001, limit=20))

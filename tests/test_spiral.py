@@ -117,7 +117,7 @@ def test_bad_input_is_refused():
     with pytest.raises(ValueError, match=r"sigma has shape \(3,\); expected one number or two"):
         spiral.log_posterior(torch.zeros(1, 2), spiral.t_grid(), sigma=torch.ones(3))
     for shape in ((5,), (), (5, 2)):
-        with pytest.raises(ValueError, match="z has shape .*; expected"):
+        with pytest.raises(ValueError, match=r"z has shape .*; expected"):
             spiral.decode(torch.zeros(shape))
     for t in (0.05, 1.01, math.nan):
         with pytest.raises(ValueError, match=r"t must lie in \[0.1, 1\]"):

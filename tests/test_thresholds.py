@@ -128,7 +128,7 @@ def test_bad_input_is_refused():
                 threshold(torch.ones(shape))
         with pytest.raises(ValueError, match="x holds 1 values that are NaN"):
             threshold(torch.tensor([[1.0], [math.nan]]))
-        with pytest.raises(ValueError, match="x is torch.uint8; expected a floating type"):
+        with pytest.raises(ValueError, match=r"x is torch.uint8; expected a floating type"):
             threshold(torch.ones(3, 2, dtype=torch.uint8))
-        with pytest.raises(ValueError, match="x must be a torch.Tensor, found list"):
+        with pytest.raises(ValueError, match=r"x must be a torch.Tensor, found list"):
             threshold([[1.0], [2.0]])

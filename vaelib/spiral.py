@@ -231,11 +231,15 @@ def sample_spiral(
         ValueError: If `n` is below 1, or `sigma` is not positive or has another shape.
     """
     require_at_least_one("n", n)
-    of = {"dtype": torch.float64, "device": generator.device}
-    sigma = _noise(sigma, torch.empty((), **of))
-    fraction = torch.linspace(0, 1, n, **of) if evenly_spaced else torch.rand(n, generator=generator, **of)
+    # Drawn in float64 always, so that a seed stands for the same points in every type.
+    like = torch.empty((), dtype=torch.float64, device=generator.device)
+    if evenly_spaced:
+        fraction = torch.linspace(0, 1, n, dtype=like.dtype, device=like.device)
+    else:
+        fraction = torch.rand(n, generator=generator, dtype=like.dtype, device=like.device)
     t = (U_MIN + (1 - U_MIN) * fraction).sqrt()
-    x = curve(t, omega=omega) + sigma * torch.randn(n, 2, generator=generator, **of)
+    noise = torch.randn(n, 2, generator=generator, dtype=like.dtype, device=like.device)
+    x = curve(t, omega=omega) + _noise(sigma, like) * noise
     return t.to(dtype), x.to(dtype)
 
 
