@@ -13,7 +13,8 @@ A, RATE = 3, 0.5
 OMEGA = 2.8 * math.pi
 LOW = -1.0
 D, NAME, FLAG, GRID, KIND = 2, "two", True, grid(3), torch.float64
-SIZES = (1, 2)
+SIZES, BARE, WORDS, NONE = (1, 4.0), 3, ('a',), ()
+OPEN = 1, 2
 x = y = 1
 
 def f(n=3):
@@ -39,10 +40,13 @@ def chapter(tmp_path, monkeypatch):
 
 
 def test_constants_are_numbers_of_the_cell_itself():
-    assert list(constants(CELL)) == ["SIGMA", "A", "RATE", "OMEGA", "LOW", "x"]
+    assert list(constants(CELL)) == ["SIGMA", "A", "RATE", "OMEGA", "LOW", "BARE", "x", "SIZES", "OPEN"]
 
 
-@pytest.mark.parametrize(("name", "value"), [("A", 4), ("RATE", 0.75), ("OMEGA", 12.6), ("LOW", -1.5), ("SIGMA", 0.3)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("A", 4), ("RATE", 0.75), ("OMEGA", 12.6), ("LOW", -1.5), ("SIGMA", 0.3), ("SIZES", (2, 6.0)), ("OPEN", (2, 3))],
+)
 def test_one_constant_is_changed_and_nothing_else(name, value):
     class spiral:
         SIGMA = 0.2

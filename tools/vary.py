@@ -1,7 +1,8 @@
 """Change a constant of each chapter as a reader may, and see that the chapter runs to its end: behind ``make vary``.
 
 The constants stand in the second code cell. A claim may then fail, and prints [no]; a cell may not raise. Each variation
-changes one constant: whole numbers go up by a half, others are multiplied by 1.5, except as listed here.
+changes one constant: whole numbers go up by a half, others are multiplied by 1.5, in a tuple each of them; except as listed
+here.
 
     python -m tools.vary                                two constants of every chapter
     python -m tools.vary --all chapters/02_elbo.ipynb   every constant of one
@@ -24,12 +25,13 @@ VARIATIONS = 2  # a chapter
 OTHER: dict[str, dict[str, str]] = {}
 # Not for a reader to choose: how many axes the data and the latent have.
 FIXED = {"D", "d"}
-CHANGED = "(lambda value: value + max(1, value // 2) if isinstance(value, int) else 1.5 * value)({0})"
+NUMBER = "(lambda value: value + max(1, value // 2) if isinstance(value, int) else 1.5 * value)({0})"
+TUPLE = "tuple(value + max(1, value // 2) if isinstance(value, int) else 1.5 * value for value in ({0}))"
 
 
-def constants(source: str) -> dict[str, ast.Assign]:
-    """The names that a cell sets to a number: one written out, one of a module, or a formula of such."""
-    found = {}
+def constants(source: str) -> dict[str, ast.expr]:
+    """Names set to numbers (written out, of a module, or a formula of such), then those set to tuples of numbers."""
+    numbers, tuples = {}, {}
     for node in ast.parse(source).body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Tuple) and isinstance(node.value, ast.Tuple):
             pairs = zip(node.targets[0].elts, node.value.elts, strict=False)
@@ -38,9 +40,12 @@ def constants(source: str) -> dict[str, ast.Assign]:
         else:
             continue
         for target, value in pairs:
-            if isinstance(target, ast.Name) and target.id not in FIXED and _is_number(value):
-                found[target.id] = value
-    return found
+            if isinstance(target, ast.Name) and target.id not in FIXED:
+                if _is_number(value):
+                    numbers[target.id] = value
+                elif isinstance(value, ast.Tuple) and value.elts and all(map(_is_number, value.elts)):
+                    tuples[target.id] = value
+    return numbers | tuples
 
 
 def _is_number(node: ast.expr) -> bool:
@@ -66,7 +71,8 @@ def changed(source: str, name: str, other: str | None = None) -> str:
     end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
     whole = source.encode()
     value = whole[start:end].decode()
-    return whole[:start].decode() + (other or CHANGED.format(value)) + whole[end:].decode()
+    half_more = (TUPLE if isinstance(node, ast.Tuple) else NUMBER).format(value)
+    return whole[:start].decode() + (other or half_more) + whole[end:].decode()
 
 
 def variations(path: Path, notebook, every: bool) -> list[tuple[str, str | None]]:
