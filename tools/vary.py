@@ -15,6 +15,7 @@ import time
 from pathlib import Path
 
 import nbformat
+from nbclient.exceptions import CellExecutionError
 
 from tools.checks import verdicts
 from tools.notebooks import FAILURES, chapters, code_cells, environment, run, two_at_a_time
@@ -98,7 +99,8 @@ def vary(path: Path, name: str, other: str | None) -> tuple[str, bool]:
         run(notebook, path, environment(VAELIB_STRICT="0", MPLBACKEND="agg"), CELL_TIMEOUT)
     except FAILURES as error:
         number = sum(cell.execution_count is not None for cell in code_cells(notebook))
-        return f"{what}: code cell {number} of {len(code_cells(notebook))} raised\n{error}", False
+        why = f"{error.ename}: {error.evalue}" if isinstance(error, CellExecutionError) else str(error)
+        return f"{what}: code cell {number} of {len(code_cells(notebook))} raised {why}", False
     held = verdicts(notebook)
     no = [label for label, good in held.items() if not good]
     counted = f"{len(held) - len(no)} checks held" + ("; not: " + ", ".join(no) if no else "")
