@@ -39,4 +39,6 @@ def pytest_terminal_summary(terminalreporter):
     terminalreporter.write_line("\n".join(coverage_lines()))
     if old := older_than_a_chapter():
         terminalreporter.section("replication")
-        terminalreporter.write_line(f"back/replication.csv is older than {', '.join(old)}: run `make replicate` before a release.")
+        terminalreporter.write_line(
+            f"back/replication.csv is older than {', '.join(old)}: run `make replicate` before a release."
+        )

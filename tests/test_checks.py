@@ -38,7 +38,9 @@ def good_notebook():
         new_code_cell(
             'verify("result", 1, 1, tol=0.1)\nclaim("best", True, "1 of 2")',
             outputs=[
-                new_output("stream", text="[ok] result: sides agree to 0.1; a relative error of 0.1 would show\n[ok] best: 1 of 2\n")
+                new_output(
+                    "stream", text="[ok] result: sides agree to 0.1; a relative error of 0.1 would show\n[ok] best: 1 of 2\n"
+                )
             ],
         ),
         new_code_cell(

@@ -42,8 +42,9 @@ def test_executes_cleans_and_stamps(run, tmp_path):
 def test_checks_raise_on_the_books_own_seeds(run, monkeypatch):
     monkeypatch.delenv("VAELIB_STRICT")
     monkeypatch.setenv("VAELIB_STREAM", "3")
-    expected = dict(VAELIB_STRICT="1", VAELIB_STREAM="0", TQDM_DISABLE="1", OMP_NUM_THREADS="1")
-    status, saved = run(new_notebook(cells=[new_code_cell(f"import os\n{{name: os.environ[name] for name in {list(expected)}}}")]))
+    expected = {"VAELIB_STRICT": "1", "VAELIB_STREAM": "0", "TQDM_DISABLE": "1", "OMP_NUM_THREADS": "1"}
+    source = f"import os\n{{name: os.environ[name] for name in {list(expected)}}}"
+    status, saved = run(new_notebook(cells=[new_code_cell(source)]))
     assert status == 0
     printed = saved.cells[0].outputs[0].data["text/plain"]
     assert ast.literal_eval(printed) == expected

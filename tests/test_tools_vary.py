@@ -7,7 +7,7 @@ from nbformat.v4 import new_code_cell, new_notebook
 from tools import vary
 from tools.vary import changed, constants
 
-CELL = '''# σ: a comment with letters of two bytes
+CELL = """# σ: a comment with letters of two bytes
 SIGMA = spiral.SIGMA  # data units
 A, RATE = 3, 0.5
 OMEGA = 2.8 * math.pi
@@ -19,7 +19,7 @@ x = y = 1
 
 def f(n=3):
     M = 4
-'''
+"""
 
 
 @pytest.fixture
@@ -85,5 +85,5 @@ def test_a_cell_that_raises_is_named(chapter, capsys, monkeypatch):
 
 def test_a_listed_constant_that_is_gone_is_refused(chapter, monkeypatch):
     monkeypatch.setitem(vary.OTHER, "02", {"GONE": "0"})
-    with pytest.raises(ValueError, match="02_toy.ipynb has no constant GONE in its second code cell, found A"):
+    with pytest.raises(ValueError, match=r"02_toy\.ipynb has no constant GONE in its second code cell, found A"):
         chapter("A = 2")

@@ -115,7 +115,12 @@ FAILING = [
     (float("nan"), 1.0, {"tol": 1e9}, "residual nan, expected at most 1e+09"),
     (torch.tensor([5.0, torch.nan]), torch.tensor([1.0, 1.0]), {"tol": 1e-9}, "residual nan, expected at most 1e-9"),
     (1.0, float("nan"), {"tol": 1e9, "relation": "<="}, "residual nan, expected at most 1e+09"),
-    (torch.tensor([1.0, 2.0]), 1.0, {"standard_error": torch.tensor([0.1, 0.2])}, "residual 1, expected at most 4 standard errors"),
+    (
+        torch.tensor([1.0, 2.0]),
+        1.0,
+        {"standard_error": torch.tensor([0.1, 0.2])},
+        "residual 1, expected at most 4 standard errors",
+    ),
     # The entry furthest out of its own tolerance, not the largest residual.
     (
         torch.tensor([3.0, 2.0]),

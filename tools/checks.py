@@ -91,7 +91,7 @@ def stdout(notebook) -> str:
 
 def verdicts(notebook) -> dict[str, bool]:
     """For each label that a check printed, whether all its lines say [ok]."""
-    found = {}
+    found: dict[str, bool] = {}
     for word, label in re.findall(r"^\[(ok|no)\] (\S+):", stdout(notebook), re.MULTILINE):
         found[label] = found.get(label, True) and word == "ok"
     return found

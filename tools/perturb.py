@@ -30,7 +30,8 @@ CELL_TIMEOUT = 1200  # seconds; a training loop takes several times longer
 STARTUP = '__import__("tools.perturb", fromlist=["start"]).start({seed})\n'
 
 # Functions that each library rounds in its own way. Whole and half numbers (exp(0), sigmoid(0), tanh(40)) are the same in all.
-ELEMENTWISE = frozenset("""
+ELEMENTWISE = frozenset(
+    """
     acos acosh addcdiv addcmul asin asinh atan atan2 atanh celu cos cosh digamma elu elu_backward erf erfc erfinv exp exp2 expm1
     gelu gelu_backward hypot igamma igammac lerp lgamma log log10 log1p log2 logaddexp logaddexp2 logit logit_backward
     log_sigmoid_backward log_sigmoid_forward mish mish_backward mvlgamma polar polygamma pow rsqrt selu sigmoid sigmoid_backward
@@ -39,20 +40,25 @@ ELEMENTWISE = frozenset("""
     binary_cross_entropy binary_cross_entropy_backward binary_cross_entropy_with_logits mse_loss_backward smooth_l1_loss_backward
     normal normal_functional randn randn_like log_normal exponential cauchy geometric _standard_gamma _sample_dirichlet
     _softmax _softmax_backward_data _log_softmax _log_softmax_backward_data
-""".split())
+""".split()
+)
 # Sums, in an order that differs; exact in every order if what is summed has few digits.
-REDUCING = frozenset("""
+REDUCING = frozenset(
+    """
     sum nansum mean prod cumsum cumprod var std var_mean std_mean norm linalg_vector_norm linalg_cross trace
     dot vdot mv mm bmm addmm addmv addr addbmm baddbmm _addmm_activation index_add scatter_add
-""".split())
-OTHER = frozenset("""
+""".split()
+)
+OTHER = frozenset(
+    """
     _fused_adam _fused_adamw _fused_sgd logsumexp logcumsumexp _cdist_forward _cdist_backward _pdist_forward mse_loss
     smooth_l1_loss convolution convolution_backward native_layer_norm native_layer_norm_backward native_batch_norm
     _linalg_det _linalg_eigh _linalg_slogdet _linalg_solve_ex _linalg_svd cholesky_inverse cholesky_solve geqrf linalg_cholesky_ex
     linalg_eig linalg_eigvals linalg_householder_product linalg_inv_ex linalg_ldl_factor_ex linalg_ldl_solve linalg_lstsq
     linalg_lu linalg_lu_factor_ex linalg_lu_solve linalg_matrix_exp linalg_pinv linalg_qr linalg_solve_triangular triangular_solve
     _fft_c2c _fft_c2r _fft_r2c
-""".split())
+""".split()
+)
 PLAIN_SUMS = {"sum", "nansum", "mean"}
 CORRECTLY_ROUNDED_POWERS = {0, 0.5, 1, 2, -1}  # computed as a product, a root or a quotient
 READ_ONLY = {"grads", "state_steps"}  # declared as written to by the fused optimisers, and left as they are

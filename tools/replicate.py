@@ -86,15 +86,16 @@ def replicate(path: Path, stream: int) -> dict:
 def tally(path: Path, runs: list[dict]) -> list[Row]:
     """Rows of one chapter. A check that a run did not reach did not hold in it."""
     notebook = nbformat.read(path, as_version=4)
+    made_with = version(notebook)
 
     def row(label: str, kind: str, held: int) -> Row:
         interval = binomtest(held, len(runs)).proportion_ci(method="exact")
-        ends = (round(float(end), 3) for end in (interval.low, interval.high))
-        return Row(label, kind, path.stem, held, len(runs), *ends, **version(notebook))
+        low, high = round(float(interval.low), 3), round(float(interval.high), 3)
+        return Row(label, kind, path.stem, held, len(runs), low, high, made_with["code"], made_with["vaelib"])
 
     rows = []
     for kind, function in (("claim", "claim"), ("equation", "verify")):
-        for label in dict.fromkeys(called_labels(notebook, function)):
+        for label in dict.fromkeys(filter(None, called_labels(notebook, function))):
             rows.append(row(label, kind, sum(one["verdicts"].get(label, False) for one in runs)))
     for cell in sorted({cell for one in runs for cell in one["raised"]}):
         rows.append(row(cell, "cell", sum(cell not in one["raised"] for one in runs)))

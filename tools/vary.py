@@ -67,13 +67,12 @@ def _is_number(node: ast.expr) -> bool:
 def changed(source: str, name: str, other: str | None = None) -> str:
     """The cell with one constant changed, to `other` or to half as much again."""
     node = constants(source)[name]
-    lines = source.encode().splitlines(keepends=True)  # the positions of a syntax tree count bytes
-    start = sum(map(len, lines[: node.lineno - 1])) + node.col_offset
-    end = sum(map(len, lines[: node.end_lineno - 1])) + node.end_col_offset
-    whole = source.encode()
-    value = whole[start:end].decode()
-    half_more = (TUPLE if isinstance(node, ast.Tuple) else NUMBER).format(value)
-    return whole[:start].decode() + (other or half_more) + whole[end:].decode()
+    half_more = (TUPLE if isinstance(node, ast.Tuple) else NUMBER).format(ast.unparse(node))
+    lines = source.encode().splitlines()  # the positions of a syntax tree count bytes
+    first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+    before = b"\n".join([*lines[:first], lines[first][: node.col_offset]])
+    after = b"\n".join([lines[last][node.end_col_offset :], *lines[last + 1 :]])
+    return before.decode() + (other or half_more) + after.decode()
 
 
 def variations(path: Path, notebook, every: bool) -> list[tuple[str, str | None]]:

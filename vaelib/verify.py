@@ -68,7 +68,7 @@ def verify(
         raise ValueError(f"lhs {tuple(lhs.shape)} and rhs {tuple(rhs.shape)} differ; expected one shape or a number")
     if not lhs.numel():
         raise ValueError(f"lhs {tuple(lhs.shape)} is empty; expected at least one value to check")
-    if standard_error is None:
+    if tol is not None:
         allowed, words = torch.tensor(tol, dtype=torch.float64), _short(tol)
     else:
         allowed, words = MAX_Z_SCORE * _on_cpu(standard_error), f"{MAX_Z_SCORE:g} standard errors"
@@ -86,7 +86,7 @@ def verify(
         room, held = allowed - residual, f"lhs <= rhs + {words}" if words != "0" else "lhs <= rhs"
     size = torch.minimum(lhs.abs(), rhs.abs())
     # A side of 0 has no relative error, and an estimate without spread says nothing about how far it may be off.
-    counted = (size > 0) if standard_error is None else (size > 0) & (allowed > 0)
+    counted = (size > 0) if tol is not None else (size > 0) & (allowed > 0)
     print(f"[ok] {label}: {held}; {_power((room / size)[counted])}")
 
 
@@ -169,7 +169,7 @@ def _require_label(label: str) -> None:
         raise ValueError(f"label must be a single word, found {label!r}")
 
 
-def _on_cpu(side: float | Tensor) -> Tensor:
+def _on_cpu(side: object) -> Tensor:
     """A side in float64; on the CPU, since some devices have none."""
     return torch.as_tensor(side).cpu().double()
 

@@ -47,7 +47,9 @@ def visit(browser):
         # A page that is left while it loads aborts what it had asked for; that is no fault of the site.
         tab.on(
             "requestfailed",
-            lambda request: request.failure == "net::ERR_ABORTED" or troubles.append(f"did not get {request.url}: {request.failure}"),
+            lambda request: (
+                request.failure == "net::ERR_ABORTED" or troubles.append(f"did not get {request.url}: {request.failure}")
+            ),
         )
         tab.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
         tab.on("console", lambda message: message.type in ("error", "warning") and troubles.append(f"console: {message.text}"))
