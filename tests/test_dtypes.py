@@ -6,6 +6,8 @@ from entrances import ENTRANCES, each_argument, tensors
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from vaelib.likelihood import gaussian_log_likelihood
+
 HALVES = (torch.float16, torch.bfloat16)
 every_entrance = pytest.mark.parametrize("entrance", ENTRANCES, ids=str)
 every_argument = pytest.mark.parametrize(("entrance", "name"), each_argument(), ids=str)
@@ -96,3 +98,9 @@ def test_autocast_changes_nothing(entrance):
         under = tensors(entrance.function(**inputs))
     for value, expected in zip(under, plain, strict=True):
         assert torch.equal(value, expected)
+
+
+def test_a_scalar_sigma_may_stay_on_the_cpu():
+    with FakeTensorMode():
+        x = torch.ones(4, 3, device="cuda")
+        assert gaussian_log_likelihood(x, x, torch.tensor(0.5)).device.type == "cuda"

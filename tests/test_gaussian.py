@@ -1,3 +1,5 @@
+import math
+
 import mpmath
 import pytest
 import torch
@@ -52,15 +54,25 @@ def test_a_narrow_density_in_float32_is_no_zero_times_infinity():
         value = gaussian_log_density(z, mu, log_var)
         torch.testing.assert_close(value.item(), exact, rtol=1e-6, atol=0)
         assert not any(g.isnan().any() for g in torch.autograd.grad(value, (z, mu, log_var)))
-    value = gaussian_log_density(*(torch.tensor([v], dtype=torch.float32) for v in (0.5, 0.5, -89.0)))
-    assert value.item() == pytest.approx(43.58, abs=0.005)
+    density = lambda *values: gaussian_log_density(*(torch.tensor([v], dtype=torch.float32) for v in values)).item()
+    assert density(0.5, 0.5, -89.0) == pytest.approx(43.58, abs=0.005)
+    assert density(3e38, -3e38, 1e4) == -math.inf  # the difference overflows: infinite, but no NaN
+
+
+def test_halves_give_nats_in_float32():
+    z, mu, log_var = (value.half() for value in parameters(5, 300))
+    value = gaussian_log_density(z, mu, log_var)
+    assert value.dtype == torch.float32
+    torch.testing.assert_close(value.double(), gaussian_log_density(z.double(), mu.double(), log_var.double()), rtol=1e-6, atol=0)
 
 
 def test_no_noise_at_an_overflowing_sigma_draws_the_mean():
     mu, eps = torch.tensor([1.5], dtype=torch.float32), torch.tensor([[0.0], [1.0]], dtype=torch.float32)
     for log_var in (180.0, 1e4):
         z = reparameterize(mu, torch.full_like(mu, log_var), eps)
-        assert z.flatten().tolist() == [1.5, float("inf")]
+        assert z.flatten().tolist() == [1.5, math.inf]
+    tiny = reparameterize(mu, torch.full_like(mu, 300), torch.full_like(mu, 1e-30))
+    assert tiny.item() == pytest.approx(1e-30 * math.exp(150), rel=1e-5)
 
 
 def test_a_draw_in_half_is_that_of_float32_rounded_once():
@@ -100,6 +112,10 @@ def test_every_point_against_every_component_is_asked_for_with_equal_axes():
     every_pair = gaussian_log_density(z[:, None], mu[None], log_var[None])
     torch.testing.assert_close(every_pair.diagonal(), gaussian_log_density(z, mu, log_var))
     # Other lengths, and a table without an axis of its own, can only be meant as written.
+    assert gaussian_log_density(z, mu.expand(4, 4, 2), log_var.expand(4, 4, 2)).shape == (4, 4)
+    for one, other in (((1, 1, 2), (4, 2)), ((1, 1, 1, 2), (1, 4, 2)), ((3, 3, 1, 2), (3, 4, 2))):
+        joint = torch.broadcast_shapes(one, other)
+        assert gaussian_log_density(torch.zeros(one), torch.zeros(other), torch.zeros(other)).shape == joint[:-1]
     torch.testing.assert_close(gaussian_log_density(z[:3, None], mu, log_var), every_pair[:3])
     torch.testing.assert_close(gaussian_log_density(z[0], mu, log_var), every_pair[0])
 
@@ -107,6 +123,8 @@ def test_every_point_against_every_component_is_asked_for_with_equal_axes():
 def test_unequal_shapes_are_refused():
     with pytest.raises(ValueError, match=r"mu \(3, 1\) and log_var \(3, 2\)"):
         reparameterize(torch.zeros(3, 1), torch.zeros(3, 2), torch.zeros(3, 2))
+    with pytest.raises(ValueError, match=r"eps \(\) and mu \(\) differ in their last axis"):
+        reparameterize(*[torch.tensor(1.0)] * 3)
     with pytest.raises(ValueError, match=r"eps \(3, 1\) and mu \(3, 2\)"):
         reparameterize(torch.zeros(3, 2), torch.zeros(3, 2), torch.zeros(3, 1))
     with pytest.raises(ValueError, match="log_var"):

@@ -20,7 +20,7 @@ from vaelib.nets import VAE
 from vaelib.objective import elbo_terms
 
 # Both sides of the switch between series and closed form, the middle, and values that overflow exp.
-LOGITS = [0.0, 1e-300, 1e-9, 1e-4, 0.0123, 0.1999999, 0.2000001, 0.7, 2.2, 9.0, 30.0, 400.0, 1000.0]
+LOGITS = [0.0, 1e-300, 1e-9, 1e-4, 0.0123, 0.05, 0.1999999, 0.2000001, 0.7, 1.9, 2.2, 9.0, 30.0, 400.0, 1000.0]
 LOGITS = torch.tensor(sorted({sign * value for value in LOGITS for sign in (-1, 1)}), dtype=torch.float64)
 
 
@@ -46,6 +46,12 @@ def test_gradient_reaches_mean_and_sigma():
     x, mean = torch.zeros(3, 2), torch.ones(3, 2, requires_grad=True)
     sigma = torch.tensor(0.7, requires_grad=True)
     assert torch.autograd.gradcheck(lambda m, s: gaussian_log_likelihood(x, m, s), (mean, sigma))
+
+
+@pytest.mark.parametrize("sigma", [True, "1", None, [1.0]], ids=str)
+def test_a_sigma_that_is_no_number_is_refused(sigma):
+    with pytest.raises(ValueError, match="sigma must be a number, found"):
+        gaussian_log_likelihood(torch.zeros(3, 2), torch.zeros(3, 2), sigma)
 
 
 @pytest.mark.parametrize("sigma", [0.0, -1.0, float("nan"), float("inf")])
@@ -84,7 +90,7 @@ def test_the_two_readings_of_a_sigma_are_told_apart_by_its_axes():
         gaussian_log_likelihood(x, mean, sigma)
     torch.testing.assert_close(gaussian_log_likelihood(x, mean, sigma[:, None]), Normal(mean, sigma[:, None]).log_prob(x).sum(-1))
     torch.testing.assert_close(gaussian_log_likelihood(x, mean, sigma[None]), Normal(mean, sigma).log_prob(x).sum(-1))
-    for shape in ((3,), (3, 1), (1, 3), (2, 2, 2), (1, 1, 1)):
+    for shape in ((3,), (3, 1), (1, 3), (0,), (2, 0), (2, 2, 2), (1, 1, 1)):
         with pytest.raises(ValueError, match=r"sigma \(.*\) fits neither the leading axes \(2,\) of x and mean nor, .* \(2, 2\)"):
             gaussian_log_likelihood(x, mean, torch.ones(shape))
     # Several sigmas of the same points: the means show the axis.
@@ -130,6 +136,14 @@ def test_the_square_of_sigma_may_leave_the_range_of_float32(sigma):
     x = torch.tensor([0.0, 3.0], dtype=torch.float32)
     value = gaussian_log_likelihood(x * sigma, torch.zeros_like(x), sigma)
     assert value.item() == pytest.approx(-4.5 - 2 * math.log(sigma) - math.log(2 * math.pi), rel=1e-6)
+
+
+def test_sigma_takes_the_type_of_the_data():
+    x = torch.zeros(3, 1, dtype=torch.float32)
+    for sigma in (torch.tensor(0.1), torch.tensor([0.1]), torch.tensor([[0.1]])):
+        value = gaussian_log_likelihood(x, x, sigma)
+        assert value.dtype == torch.float32
+        assert torch.equal(value, gaussian_log_likelihood(x, x, 0.1))
 
 
 def test_a_sigma_too_small_for_the_type_of_the_data_is_refused():
@@ -180,11 +194,11 @@ def test_continuous_bernoulli_against_quadrature():
     for logit in LOGITS.tolist():
         log_mass, mean, softplus = exact_moments(logit)
         eta = torch.tensor(logit, dtype=torch.float64)
-        assert abs(continuous_bernoulli_log_normalizer(eta).item() - float(softplus - log_mass)) < 1e-10
-        assert abs(continuous_bernoulli_mean(eta).item() - float(mean)) < 1e-10
+        assert continuous_bernoulli_log_normalizer(eta).item() == pytest.approx(float(softplus - log_mass), rel=4e-15)
+        assert abs(continuous_bernoulli_mean(eta).item() - float(mean)) < 2e-15
         for x in (0.0, 0.3, 1.0):
             value = continuous_bernoulli_log_likelihood(torch.tensor([x]), eta[None]).item()
-            assert abs(value - float(x * mpmath.mpf(logit) - log_mass)) < 1e-10
+            assert value == pytest.approx(float(x * mpmath.mpf(logit) - log_mass), rel=4e-15, abs=4e-15)
 
 
 @pytest.mark.parametrize("shape", [(1,), (5,), (3, 5)], ids=str)
@@ -198,6 +212,25 @@ def test_continuous_bernoulli_is_that_of_torch_and_a_density(shape):
     logit = logits.flatten()[:1]
     mass, _ = integrate.quad(lambda x: continuous_bernoulli_log_likelihood(torch.tensor([x]), logit).exp().item(), 0, 1)
     assert abs(mass - 1) < 1e-10
+
+
+def test_the_log_partition_function_keeps_its_digits_near_equal_odds():
+    """At x = 1/2 the log density is -log(sinh(h) / h) with h = logits / 2, of order h^2."""
+    logits = torch.cat([torch.linspace(0.01, 0.1999, 40), torch.linspace(-0.1999, -0.01, 40)])
+    with mpmath.workdps(50):
+        exact = [float(-mpmath.log(mpmath.sinh(h) / h)) for h in (mpmath.mpf(value) / 2 for value in logits.tolist())]
+    value = continuous_bernoulli_log_likelihood(torch.full((80, 1), 0.5), logits[:, None])
+    torch.testing.assert_close(value, torch.tensor(exact), rtol=4e-15, atol=0)
+
+
+def test_halves_give_nats_in_float32_and_means_as_they_came():
+    logits, x = torch.tensor([[0.1, -30.0, 300.0]]).half(), torch.tensor([[0.3, 0.0, 1.0]]).half()
+    for function in (bernoulli_log_likelihood, continuous_bernoulli_log_likelihood):
+        value = function(x, logits)
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value.double(), function(x.double(), logits.double()), rtol=1e-6, atol=0)
+    assert continuous_bernoulli_log_normalizer(logits).dtype == torch.float32
+    assert torch.equal(continuous_bernoulli_mean(logits), continuous_bernoulli_mean(logits.double()).half())
 
 
 def test_gradients_of_the_likelihoods_on_unit_data():
@@ -369,6 +402,7 @@ def test_bad_reductions_are_refused():
         ({"data_dim": 2.5}, "data_dim must be a whole number, found 2.5"),
         ({"batch_size": True}, "batch_size must be a whole number, found True"),
         ({"kl_weight": 0.0}, "kl_weight must be positive and finite"),
+        ({"kl_weight": math.inf}, "kl_weight must be positive and finite"),
         ({"error_weight": "1"}, "error_weight must be a number, found str"),
         ({"loss": "bce"}, 'loss must be "squared_error" or "cross_entropy", found \'bce\''),
     ):

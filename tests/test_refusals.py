@@ -139,7 +139,8 @@ def normal_terms(z, mu, log_var):
 
 
 def kl_terms(mu, log_var):
-    gain = mp.expm1(log_var) - log_var if abs(log_var) < 1e9 else -1 - log_var + mp.exp(log_var)
+    # Where the difference takes more than the 50 digits, its series takes one term.
+    gain = mp.exp(log_var) - 1 - log_var if abs(log_var) > 1e-15 else log_var**2 / 2
     return [mu**2 / 2, gain / 2]
 
 

@@ -126,9 +126,7 @@ def continuous_bernoulli_log_normalizer(logits: Tensor) -> Tensor:
     """
     [logits] = as_floating(least=torch.float32, logits=logits)
     base, rest = _log_partition(logits)
-    # The softplus of the logits less base * logits; away from 0 the two would cancel.
-    over = torch.where(base == 0.5, -logsigmoid(-logits) - 0.5 * logits, -logsigmoid(logits.abs()))
-    return over - rest
+    return -logsigmoid(-logits) - base * logits - rest
 
 
 def continuous_bernoulli_mean(logits: Tensor) -> Tensor:
@@ -285,7 +283,7 @@ def _scale(sigma: float | Tensor, mean: Tensor, leading: torch.Size) -> Tensor:
         require_positive("sigma", sigma)
         sigma = torch.full((), float(sigma), dtype=mean.dtype, device=mean.device)
     _, sigma = as_floating(mean=mean, sigma=sigma)
-    sigma = sigma.to(mean.dtype)
+    sigma = sigma.to(device=mean.device, dtype=mean.dtype)
     require_positive("sigma", sigma)
     axes, data_dim = len(leading) + 1, mean.shape[-1]
     if 0 < sigma.ndim < axes and sigma.shape[-1] == data_dim > 1:
