@@ -12,9 +12,12 @@ import os
 import subprocess
 import sys
 import time
+from datetime import datetime
 from pathlib import Path
 
+import nbformat
 import torch
+from nbclient import NotebookClient
 from torch import nn
 
 from vaelib import backprop, quadrature, spiral
@@ -91,7 +94,8 @@ def step_against_bare(dtype: str) -> float:
     vae, x, eps = VAE(sigma=spiral.SIGMA, seeds=range(STACK), dtype=kind), data(kind), torch.randn(POINTS, 1, 1, dtype=kind)
     one_vector(list(vae.parameters()))
     gradient = backprop.ElboGradient(vae, POINTS, 1)
-    in_2, in_1, out, back = (torch.randn(STACK, *shape, dtype=kind) for shape in ((hidden, 2), (hidden, 1), (2, hidden), (2, POINTS)))
+    shapes = ((hidden, 2), (hidden, 1), (2, hidden), (2, POINTS))
+    in_2, in_1, out, back = (torch.randn(STACK, *shape, dtype=kind) for shape in shapes)
     h, g, z = (torch.randn(STACK, rows, POINTS, dtype=kind) for rows in (hidden, hidden, 1))
     columns = x.mT.expand(STACK, -1, -1)
 
@@ -125,7 +129,10 @@ def jax_fit(runs: int, steps: int) -> float:
     def initial(key):
         sizes = ((2, 32), (32, 2), (1, 32), (32, 2))
         keys = jax.random.split(key, 8)
-        bound = lambda k, shape, fan: jax.random.uniform(k, shape, minval=-1, maxval=1) * fan**-0.5
+
+        def bound(k, shape, fan):
+            return jax.random.uniform(k, shape, minval=-1, maxval=1) * fan**-0.5
+
         return [(bound(keys[2 * i], size, size[0]), bound(keys[2 * i + 1], size[1:], size[0])) for i, size in enumerate(sizes)]
 
     def loss(theta, eps):
@@ -186,7 +193,8 @@ SIZES = {"R": (64, 256, 1024), "N": (800, 3200, 12800), "width": (128, 512, 2048
 
 def growth(axis: str, size: int) -> dict:
     """Seconds a step, and peak memory above what was held before, with one axis at `size` and the others small."""
-    runs, points, width, latent_dim = (size if axis == name else small for name, small in zip(SIZES, (16, 200, 32, 2), strict=True))
+    small = zip(SIZES, (16, 200, 32, 2), strict=True)
+    runs, points, width, latent_dim = (size if axis == name else other for name, other in small)
     vae = VAE(data_dim=2, latent_dim=latent_dim, hidden=(width,), sigma=0.5, seeds=range(runs), dtype=torch.float32)
     x = torch.randn(points, 2, generator=seeded(0))
     status, kilobytes = Path("/proc/self/status"), None
@@ -207,7 +215,8 @@ def slope(sizes, values) -> float:
 def alone(call: str, threads: int = 1):
     """The value of a call of this module in a process of its own, held to `threads` cores."""
     program = (
-        f"import os, sys, json; os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{threads}]) if hasattr(os, 'sched_setaffinity') else None; "
+        f"import os, sys, json; hasattr(os, 'sched_setaffinity') and "
+        f"os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:{threads}]); "
         f"sys.path.insert(0, {str(ROOT / 'benchmarks')!r}); import torch; torch.set_num_threads({threads}); import bench; "
         f"print('RESULT', json.dumps(bench.{call}))"
     )
@@ -227,11 +236,14 @@ def book() -> None:
     start = time.perf_counter()
     subprocess.run(["make", "test"], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     row("make test", f"{time.perf_counter() - start:.0f} s", "150 s", "105 s")
-    from tools.notebooks import chapters, seconds_per_cell
-
-    for path in chapters():
-        times = seconds_per_cell(path)
-        row(f"{path.stem}: alone; slowest cell", f"{sum(times):.0f} s; {max(times):.1f} s", "35; 10", "15; 3")
+    for path in sorted((ROOT / "chapters").glob("*.ipynb")):
+        notebook = nbformat.read(path, as_version=4)
+        NotebookClient(notebook, timeout=600, resources={"metadata": {"path": str(path.parent)}}).execute()
+        stamps = [cell.metadata.execution for cell in notebook.cells if cell.cell_type == "code"]
+        instants = [[datetime.fromisoformat(stamp[f"iopub.status.{when}"]) for when in ("busy", "idle")] for stamp in stamps]
+        slowest = max((idle - busy).total_seconds() for busy, idle in instants)
+        whole = (instants[-1][1] - instants[0][0]).total_seconds()
+        row(f"{path.stem} alone; its slowest cell", f"{whole:.0f} s; {slowest:.1f} s", "35; 10", "15; 3")
 
 
 def main() -> None:

@@ -7,14 +7,14 @@ passes are `forward` and `backward` here. The tests hold all three equal to 1e-1
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 if TYPE_CHECKING:
-    from vaelib.nets import MLP, VAE
+    from vaelib.nets import MLP, VAE, Decoder, Encoder
 
 BLOCK = 2**19  # entries of a hidden activation that are worked on at once, so that they stay in the processor's cache
 
@@ -40,13 +40,15 @@ class ElboGradient:
 
     def __init__(self, vae: "VAE", points: int, samples: int):
         self.vae, self.points, self.samples = vae, points, samples
-        widest = max(layer.weight.shape[-2] for net in (vae.encoder.net, vae.decoder.net) for layer in net.layers)
+        networks = cast("Encoder", vae.encoder).net, cast("Decoder", vae.decoder).net
+        widest = max(bias.shape[-1] for net in networks for bias in net.biases)
         runs = min(vae.runs, max(1, BLOCK // (widest * points * samples)))
-        encoder, decoder = _Memory(vae.encoder.net, runs, points), _Memory(vae.decoder.net, runs, points * samples)
+        memory = [_Memory(net, runs, columns) for net, columns in zip(networks, (points, points * samples), strict=True)]
         self.blocks = []
         for start in range(0, vae.runs, runs):
             block = slice(start, min(start + runs, vae.runs))
-            self.blocks.append((block, _Columns(vae.encoder.net, block, encoder), _Columns(vae.decoder.net, block, decoder)))
+            encoder, decoder = (_Columns(net, block, own) for net, own in zip(networks, memory, strict=True))
+            self.blocks.append((block, encoder, decoder))
 
     @torch.no_grad()
     def __call__(self, x: Tensor, eps: Tensor, value: bool) -> Tensor | None:
@@ -66,10 +68,22 @@ class ElboGradient:
         elbos = []
         for block, encoder, decoder in self.blocks:
             seen, target = (columns[block], draws[block]) if x.ndim == 3 else (columns, draws)
-            elbos.append(self._block(block, encoder, decoder, seen, target, noise, sigma[block], value))
+            elbo = self._block(block, encoder, decoder, seen, target, noise, sigma[block], value)
+            if elbo is not None:
+                elbos.append(elbo)
         return torch.cat(elbos) if value else None
 
-    def _block(self, block, encoder, decoder, columns, draws, noise, sigma, value) -> Tensor | None:
+    def _block(
+        self,
+        block: slice,
+        encoder: "_Columns",
+        decoder: "_Columns",
+        columns: Tensor,
+        draws: Tensor,
+        noise: Tensor,
+        sigma: Tensor,
+        value: bool,
+    ) -> Tensor | None:
         """The step of some of the runs."""
         weight = 1 / self.points
         mu, log_var = encoder.forward(columns).chunk(2, dim=-2)  # (R, d, N)
@@ -82,8 +96,8 @@ class ElboGradient:
         if self.vae.log_sigma is not None:
             explained = (slope * error).sum(-1)  # of each data axis
             shared = self.vae.log_sigma.ndim == 1
-            self.vae.log_sigma.grad[block] = self.vae.data_dim - explained.sum(-1) if shared else 1 - explained
-        to_mu = decoder.backward(slope, inputs=True)  # through z, (R, d, K N)
+            cast(Tensor, self.vae.log_sigma.grad)[block] = self.vae.data_dim - explained.sum(-1) if shared else 1 - explained
+        to_mu = cast(Tensor, decoder.backward(slope, inputs=True))  # through z, (R, d, K N)
         to_log_var = to_mu * spread
         if self.samples > 1:
             to_mu, to_log_var = (each.unflatten(-1, (self.samples, -1)).sum(-2) for each in (to_mu, to_log_var))
@@ -104,7 +118,7 @@ class _Memory:
     """What the activations of a network, and the slopes in them, are written to at every step."""
 
     def __init__(self, net: "MLP", runs: int, columns: int):
-        self.outputs = [layer.weight.new_empty(runs, layer.weight.shape[-2], columns) for layer in net.layers]
+        self.outputs = [bias.new_empty(runs, bias.shape[-1], columns) for bias in net.biases]
         self.slopes = [torch.empty_like(output) for output in self.outputs[:-1]]
 
 
@@ -115,9 +129,10 @@ class _Columns:
     """
 
     def __init__(self, net: "MLP", block: slice, memory: _Memory):
-        self.weights = [layer.weight.detach()[block] for layer in net.layers]
-        self.biases = [layer.bias.detach()[block] for layer in net.layers]
-        self.grads = [layer.weight.grad[block] for layer in net.layers], [layer.bias.grad[block] for layer in net.layers]
+        self.weights = [weight.detach()[block] for weight in net.weights]
+        self.biases = [bias.detach()[block] for bias in net.biases]
+        self.weight_grads = [cast(Tensor, weight.grad)[block] for weight in net.weights]
+        self.bias_grads = [cast(Tensor, bias.grad)[block] for bias in net.biases]
         self.outputs = [output[: block.stop - block.start] for output in memory.outputs]
         self.slopes = [slope[: block.stop - block.start] for slope in memory.slopes]
 
@@ -128,7 +143,8 @@ class _Columns:
 
     def backward(self, slope: Tensor, *, inputs: bool) -> Tensor | None:
         """From the slope in the output to `.grad` of each parameter and, if asked, to the slope in the input."""
-        return backward(slope, self.seen, self.weights, *self.grads, self.slopes, inputs=inputs)
+        grads = self.weight_grads, self.bias_grads
+        return backward(slope, self.seen, self.weights, *grads, self.slopes, inputs=inputs)
 
 
 def forward(

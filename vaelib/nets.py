@@ -5,7 +5,9 @@ in about the time of ten. Run r depends on its own seed and sigma alone, never o
 """
 
 import copy
+import itertools
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -65,15 +67,25 @@ class MLP(nn.Module):
 
     def __init__(self, sizes: Sequence[int], generators: Sequence[torch.Generator]):
         super().__init__()
-        self.layers = nn.ModuleList(Linear(a, b, generators) for a, b in zip(sizes, sizes[1:], strict=False))
+        self.layers = nn.ModuleList(Linear(a, b, generators) for a, b in itertools.pairwise(sizes))
+
+    @property
+    def weights(self) -> list[nn.Parameter]:
+        """The weight of each layer, ``(R, out, in)``, from the input on."""
+        return [cast(Linear, layer).weight for layer in self.layers]
+
+    @property
+    def biases(self) -> list[nn.Parameter]:
+        """The bias of each layer, ``(R, out)``, from the input on."""
+        return [cast(Linear, layer).bias for layer in self.layers]
 
     by_hand = False  # while a fit lasts: autograd sees one node instead of every operation, and the first derivative only
 
     def forward(self, x: Tensor) -> Tensor:
         """Map ``(R, N, sizes[0])`` to ``(R, N, sizes[-1])``."""
         if self.by_hand:
-            weights, biases = [layer.weight for layer in self.layers], [layer.bias for layer in self.layers]
-            return backprop.Passes.apply(x.mT.expand(len(weights[0]), -1, -1), *weights, *biases).mT
+            weights = self.weights
+            return backprop.Passes.apply(x.mT.expand(len(weights[0]), -1, -1), *weights, *self.biases).mT
         for layer in self.layers[:-1]:
             x = tanh(layer(x))
         return self.layers[-1](x)
@@ -167,8 +179,9 @@ class VAE(nn.Module):
         generators = [rng(seed) for seed in seeds]
         self.data_dim, self.latent_dim = data_dim, latent_dim
         # Both are drawn in any case, so that a seed stands for the same decoder whatever encoder stands before it.
-        built = Encoder([data_dim, *hidden], latent_dim, generators), Decoder([latent_dim, *reversed(hidden), data_dim], generators)
-        self.encoder, self.decoder = encoder or built[0], decoder or built[1]
+        built_encoder = Encoder([data_dim, *hidden], latent_dim, generators)
+        built_decoder = Decoder([latent_dim, *reversed(hidden), data_dim], generators)
+        self.encoder, self.decoder = encoder or built_encoder, decoder or built_decoder
         sigma = _sigma(sigma, len(seeds), data_dim)
         self.log_sigma = nn.Parameter(sigma.log()) if learn_sigma else None
         self.register_buffer("fixed_sigma", None if learn_sigma else sigma)
@@ -177,7 +190,7 @@ class VAE(nn.Module):
     @property
     def sigma(self) -> Tensor:
         """Decoder standard deviation, ``(R,)`` or ``(R, D)``, in data units."""
-        return self.fixed_sigma if self.log_sigma is None else self.log_sigma.exp()
+        return cast(Tensor, self.fixed_sigma) if self.log_sigma is None else self.log_sigma.exp()
 
     @property
     def runs(self) -> int:
@@ -209,7 +222,7 @@ class VAE(nn.Module):
         other = copy.deepcopy(self)
         sigma = _sigma(sigma, self.runs, self.data_dim).to(self.sigma)
         other.log_sigma = nn.Parameter(sigma.log()) if learn else None
-        other.fixed_sigma = None if learn else sigma
+        other.register_buffer("fixed_sigma", None if learn else sigma)
         return other
 
     def _table(self, name: str, value: Tensor, rows: str, columns: int) -> Tensor:

@@ -3,7 +3,7 @@
 import math
 import sys
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from torch import Tensor, nn
@@ -166,7 +166,18 @@ def fit(
             tensor.data, tensor.grad = kept.get(name, tensor.data.clone()), None
 
 
-def _maximise(vae, x, trained, steps, lr, generator, samples, batch_size, anneal, objective) -> History:
+def _maximise(
+    vae: VAE,
+    x: Tensor,
+    trained: list[nn.Parameter],
+    steps: int,
+    lr: float,
+    generator: torch.Generator,
+    samples: int,
+    batch_size: int | None,
+    anneal: bool,
+    objective: Objective | None,
+) -> History:
     """The loop of `fit`, once everything is known to fit together."""
     theta, grad = one_vector(trained)
     adam, points = Adam(theta), batch_size or x.shape[-2]
@@ -189,7 +200,7 @@ def _maximise(vae, x, trained, steps, lr, generator, samples, batch_size, anneal
         eps = torch.randn(points, samples, vae.latent_dim, generator=generator, dtype=x.dtype, device=generator.device)
         eps = eps.to(x.device)
         if by_hand:
-            elbo = by_hand(batch, eps, noted)
+            elbo = cast(Tensor, by_hand(batch, eps, noted))  # None on the steps that are not noted
         else:
             grad.zero_()
             value = objective(vae, batch, eps, step)
@@ -199,8 +210,10 @@ def _maximise(vae, x, trained, steps, lr, generator, samples, batch_size, anneal
             (-elbo.sum()).backward()
         adam.step(grad, one_cycle(step - 1, steps, lr) if anneal else lr)
         if noted:
-            if not torch.isfinite(elbo).all():
-                raise ValueError(f"the objective of run {elbo.isfinite().int().argmin().item()} is not finite at step {step}; lower lr {lr:g}")
+            finite = torch.isfinite(elbo)
+            if not finite.all():
+                run = finite.int().argmin().item()
+                raise ValueError(f"the objective of run {run} is not finite at step {step}; lower lr {lr:g}")
             noted_steps.append(step)
             noted_elbos.append(elbo.detach())
     return History(torch.tensor(noted_steps), torch.stack(noted_elbos))
