@@ -7,6 +7,7 @@ from tools.checks import (
     CHECKS,
     FEWEST_EXERCISES,
     IGNORED,
+    MAX_FOLDED_LINES,
     MAX_LINES,
     equation_labels,
     escapes_from_comparison,
@@ -191,6 +192,11 @@ def one_line_too_many(notebook):
     notebook.cells[1].source = "\n".join(["x = 1"] * (MAX_LINES + 1))
 
 
+def one_folded_line_too_many(notebook):
+    notebook.cells[1].metadata["tags"] = ["hide-input"]
+    notebook.cells[1].source = "\n".join(["x = 1"] * (MAX_FOLDED_LINES + 1))
+
+
 def solution_removed(notebook):
     del notebook.cells[5:8]
 
@@ -250,6 +256,7 @@ def test_the_good_notebook_passes_every_check():
         ),
         *(broken(escapes_from_comparison, change) for change in [skipped_by_nbval, ignored_by_a_comment]),
         broken(long_cells, one_line_too_many),
+        broken(long_cells, one_folded_line_too_many),
         *(
             broken(unsolved_exercises, change)
             for change in [solution_removed, solution_without_code, solution_not_hidden, too_few_exercises]
@@ -283,3 +290,10 @@ def test_ignored_outputs_are_counted():
     assert not ignores_too_much(notebooks)
     notebooks[0].cells[2].metadata.tags = [IGNORED]
     assert ignores_too_much(notebooks)
+
+
+def test_a_folded_cell_may_be_longer():
+    notebook = good_notebook()
+    one_line_too_many(notebook)
+    notebook.cells[1].metadata["tags"] = ["hide-input"]
+    assert not long_cells(notebook)
