@@ -277,3 +277,13 @@ def test_flat_gradient_is_every_derivative_in_order():
     assert flat_gradient(value, [a, b, unused]).tolist() == [6.0, 12.0, 5.0, 0.0]
     layer = torch.nn.Linear(2, 1)
     assert flat_gradient(layer(torch.ones(2)).sum(), layer).tolist() == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("objective", [None, lambda vae, x, eps, step: elbo_terms(vae, x, eps).elbo])
+def test_a_fit_stays_on_the_device_of_the_models(objective):
+    """As far as a device without values carries: every shape, and where each tensor is made."""
+    vae = VAE(sigma=0.3, seeds=[0, 1], learn_sigma=True, device="meta")
+    options = {"batch_size": 15, "samples": 2, "dtype": torch.float32, "objective": objective}
+    history = fit(vae, points(), steps=3, lr=0.02, generator=generator(), **options)
+    assert history.elbo.device.type == "meta" and history.elbo.shape == (3, 2)
+    assert {p.device.type for p in vae.parameters()} == {"meta"} and vae.sigma.dtype == torch.float64

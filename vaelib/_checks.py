@@ -62,7 +62,7 @@ def require_finite(name: str, value: Tensor) -> None:
     """Raise ``ValueError`` if `value` holds a NaN or an infinity."""
     require_tensor(name, value)
     finite = torch.isfinite(value)
-    if _has_values(value) and not finite.all():
+    if has_values(value) and not finite.all():
         raise ValueError(f"{name} holds {(~finite).sum().item()} values that are NaN or infinite; expected finite numbers")
 
 
@@ -70,7 +70,7 @@ def require_positive(name: str, value: float | Tensor) -> None:
     """Raise ``ValueError`` unless a number, or every entry of a tensor, is finite and above zero."""
     if isinstance(value, Tensor):
         # Comparisons are written so that a NaN fails.
-        if _has_values(value) and not ((value > 0) & (value < math.inf)).all():
+        if has_values(value) and not ((value > 0) & (value < math.inf)).all():
             low, high = torch.aminmax(value)
             raise ValueError(f"{name} must be positive and finite, found {low.item():g} to {high.item():g} in {value.dtype}")
     elif not isinstance(value, numbers.Real) or isinstance(value, bool):
@@ -82,7 +82,7 @@ def require_positive(name: str, value: float | Tensor) -> None:
 def require_in_unit_interval(name: str, value: Tensor) -> None:
     """Raise ``ValueError`` unless every entry lies in [0, 1]."""
     require_tensor(name, value)
-    if _has_values(value) and not ((value >= 0) & (value <= 1)).all():  # written so that a NaN fails
+    if has_values(value) and not ((value >= 0) & (value <= 1)).all():  # written so that a NaN fails
         low, high = torch.aminmax(value)
         raise ValueError(f"{name} must lie in [0, 1], found {low.item():g} to {high.item():g}")
 
@@ -143,6 +143,6 @@ def joint_leading_shape(name_a: str, a: Tensor, name_b: str, b: Tensor) -> torch
     return joint
 
 
-def _has_values(value: Tensor) -> bool:
+def has_values(value: Tensor) -> bool:
     """Whether the entries of a tensor can be looked at."""
     return not (value.is_meta or isinstance(value, FakeTensor) or torch._C._functorch.is_functorch_wrapped_tensor(value))

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from vaelib import backprop
-from vaelib._checks import require_at_least_one, require_finite
+from vaelib._checks import has_values, require_at_least_one, require_finite
 from vaelib.nets import MLP, VAE, Decoder, Encoder
 from vaelib.objective import elbo_terms
 
@@ -211,7 +211,7 @@ def _maximise(
         adam.step(grad, one_cycle(step - 1, steps, lr) if anneal else lr)
         if noted:
             finite = torch.isfinite(elbo)
-            if not finite.all():
+            if has_values(finite) and not finite.all():
                 run = finite.int().argmin().item()
                 raise ValueError(f"the objective of run {run} is not finite at step {step}; lower lr {lr:g}")
             noted_steps.append(step)
