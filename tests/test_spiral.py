@@ -147,6 +147,8 @@ def test_ideal_encoding_is_infinite_at_the_ends_and_no_nan():
         t, _ = spiral.sample_spiral(200, generator=torch.Generator().manual_seed(0), evenly_spaced=True, dtype=dtype)
         z = spiral.ideal_encoding(t)
         assert z[0] < -5 and z[-1] > 5 and not z.isnan().any() and (z.diff() > 0).all()
+    just_outside = torch.nextafter(torch.tensor([0.1, 1.0]), torch.tensor([0.0, 2.0]))
+    assert spiral.ideal_encoding(just_outside).tolist() == [-math.inf, math.inf]
 
 
 def test_the_published_set_is_two_hundred_evenly_spaced_points():

@@ -180,7 +180,7 @@ def expectation(values: Tensor, log_density: Tensor, grid: Grid) -> Tensor:
             raise ValueError(f"{name} has shape {tuple(table.shape)}; expected (..., {len(grid.z)}), one a node")
     mass = (log_density + grid.log_weight.to(log_density)).exp()
     # Where no mass is, no value counts: log q - log p is infinite or NaN where the densities underflow.
-    return (torch.where(mass > 0, values, torch.zeros_like(values)) * mass).sum(-1)
+    return (torch.where(mass > 0, values, 0.0) * mass).sum(-1)
 
 
 def kl_on_grid(log_q: Tensor, log_p: Tensor, grid: Grid) -> Tensor:
