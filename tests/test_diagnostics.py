@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from torch import nn
+from torch.autograd.functional import hessian, jacobian
 from torch.distributions import Categorical, Independent, MixtureSameFamily, Normal
 
 from vaelib import diagnostics, ppca, quadrature, spiral
@@ -200,6 +201,47 @@ def test_no_other_normal_is_better_and_the_slope_vanishes():
     for mu in torch.linspace(-4, 4, 81):
         for log_var in torch.linspace(-7, 0, 15):
             assert (elbo(mu.expand(40), log_var.expand(40)) <= best.elbo + 1e-10).all()
+
+
+def rough(n=100):
+    """Sums of narrow hills, on which Newton's full step often leads downhill."""
+    draw = torch.Generator().manual_seed(0)
+    centre = 3 * torch.randn(n, 6, 1, generator=draw).clamp(-1.6, 1.6)
+    width = torch.rand(n, 6, 1, generator=draw) / 2 + 0.04
+    height = 3 * torch.rand(n, 6, 1, generator=draw).log()
+    z = quadrature.normal_grid().z[:, 0]
+    return torch.logsumexp(Normal(centre, width).log_prob(z) + height, 1) - 0.5 * z.square()
+
+
+def test_the_ascent_reaches_a_top_on_rough_ground():
+    grid, table = quadrature.normal_grid(), rough()
+    best = best_normal(table, grid)
+    parameters = [value.clone().requires_grad_() for value in (best.mu, best.log_var)]
+    log_q = gaussian_log_density(grid.z, parameters[0][:, None, None], parameters[1][:, None, None])
+    elbo = -quadrature.kl_on_grid(log_q, table, grid)
+    torch.testing.assert_close(elbo.detach(), best.elbo, rtol=0, atol=1e-9)
+    for slope in torch.autograd.grad(elbo.sum(), parameters):
+        assert slope.abs().max() < 1e-4
+    mu, sd = diagnostics._scan(table, grid)
+    assert (best.elbo >= diagnostics._ascent_step(table, mu, sd, grid)[0] - 1e-12).all()
+
+
+def test_the_step_is_newtons():
+    """Against autograd's Hessian in (mean / width, log width), near a top, where it is bent down along both axes."""
+    grid, table = quadrature.normal_grid(), mixture(0.05, quadrature.normal_grid()) + 0.1 * quadrature.normal_grid().z[:, 0] ** 3
+
+    def elbo(at):
+        log_q = gaussian_log_density(grid.z, at[0].reshape(1), 2 * at[1].reshape(1))
+        return -quadrature.kl_on_grid(log_q, table, grid)
+
+    sd = torch.tensor(0.45)
+    at = torch.stack([torch.tensor(2.3), sd.log()])
+    slope, bend = (functional(elbo, at) for functional in (jacobian, hessian))
+    assert (torch.linalg.eigvalsh(bend) < 0).all()
+    step = torch.linalg.solve(bend, -slope)
+    found = diagnostics._ascent_step(table[None], at[:1], sd[None], grid)[1][0]
+    assert step[0].abs() < sd and step[1].abs() < 0.5
+    torch.testing.assert_close(found * torch.stack([sd, torch.ones(())]), step, rtol=1e-8, atol=1e-8)
 
 
 def test_a_table_without_a_best_normal_is_refused():

@@ -91,10 +91,11 @@ def test_evidence_threshold_of_one_axis_is_that_of_a_scan(skew):
 
 
 def test_one_far_point_among_many_is_found():
-    """A start towards every 63rd point alone would miss it."""
-    x = torch.randn(4000, 4, generator=torch.Generator().manual_seed(0))
-    x[1234] = torch.tensor([0.0, 0.0, 0.0, 30.0])
-    assert evidence_threshold(x) > 30 / math.sqrt(2 * math.log(4000)) * 0.99 > 2 * collapse_threshold(x)
+    """K(s) >= s.x - log N for that point. Its direction has hardly a variance, and no other point lies that way."""
+    x = torch.randn(4000, 100, generator=torch.Generator().manual_seed(0)).sign()
+    x[:, 99] = 0
+    x[1234, 99] = 6.0
+    assert evidence_threshold(x) > 6 / math.sqrt(2 * math.log(4000)) > 1.2 * collapse_threshold(x)
 
 
 def test_more_axes_than_points_are_turned_into_their_span():
