@@ -131,7 +131,8 @@ def _(values: S["*#b g"], log_density: S["*#b g"], grid, result: F["*r"]):
 
 
 @spec("quadrature.kl_on_grid")
-def _(log_q: F["*q g"], log_p: F["*#q g"], grid, result: F["*q"]): ...
+def _(log_q: S["*q g"], log_p: S["*p g"], grid, result: F["*r"]):
+    assert result.shape == joint(log_q, log_p)
 
 
 @spec("ppca.maximum_likelihood")
@@ -139,16 +140,22 @@ def _(x: S["n D"], latent_dim, sigma, result: tuple[F["D"], F["D {latent_dim}"],
 
 
 @spec("ppca.log_evidence")
-def _(x: S["n D"], mean: S["D"], weight: S["D d"], sigma: float | int | S[""], result: F["n"]): ...
+def _(x: S["n D"], mean: S["D"], weight: S["D d"], sigma: float | int | S[""] | S["1"], result: F["n"]): ...
 
 
 @spec("ppca.posterior")
-def _(x: S["n D"], mean: S["D"], weight: S["D d"], sigma: float | int | S[""], result: tuple[F["n d"], F["d d"]]): ...
+def _(x: S["n D"], mean: S["D"], weight: S["D d"], sigma: float | int | S[""] | S["1"], result: tuple[F["n d"], F["d d"]]): ...
 
 
 @spec("ppca.elbo")
 def _(
-    x: S["n D"], mu: S["n d"], log_var: S["n d"], mean: S["D"], weight: S["D d"], sigma: float | int | S[""], result: F["n"]
+    x: S["n D"],
+    mu: S["n d"],
+    log_var: S["n d"],
+    mean: S["D"],
+    weight: S["D d"],
+    sigma: float | int | S[""] | S["1"],
+    result: F["n"],
 ): ...
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from entrances import ENTRANCES, each_argument, tensors
+from entrances import ENTRANCES, each_argument, outcome, tensors
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -10,6 +10,7 @@ from vaelib.likelihood import gaussian_log_likelihood
 
 HALVES = (torch.float16, torch.bfloat16)
 every_entrance = pytest.mark.parametrize("entrance", ENTRANCES, ids=str)
+without_values = pytest.mark.parametrize("entrance", [e for e in ENTRANCES if e.on_meta], ids=str)
 every_argument = pytest.mark.parametrize(("entrance", "name"), each_argument(), ids=str)
 
 
@@ -26,9 +27,14 @@ def test_the_type_is_that_of_the_inputs_and_nats_are_never_half(entrance, dtype)
     for value, exact in zip(
         tensors(entrance.function(**inputs)), tensors(entrance.function(**moved(inputs, dtype=torch.float64))), strict=True
     ):
+        if value.dtype == torch.bool:
+            assert torch.equal(value, exact)
+            continue
         assert value.dtype == expected
         # Nats are summed and rounded in float32 at least; the tolerance of a half is for what is given back as one.
-        tolerance = {"rtol": 4 * torch.finfo(expected).eps, "atol": 32 * torch.finfo(expected).eps}
+        # An oracle on a grid, or of a whole data set, adds terms that are larger than what they leave.
+        noise = 1 if entrance.pointwise else 32
+        tolerance = {"rtol": 4 * noise * torch.finfo(expected).eps, "atol": 32 * noise * torch.finfo(expected).eps}
         torch.testing.assert_close(value.double(), exact, **tolerance)
 
 
@@ -37,14 +43,12 @@ def test_the_type_is_that_of_the_inputs_and_nats_are_never_half(entrance, dtype)
 def test_an_integer_takes_the_type_of_its_partner_or_is_refused_by_name(entrance, name, dtype):
     inputs = moved(entrance.inputs(), dtype=torch.float32)
     inputs[name] = inputs[name].abs().ceil().clamp(max=1).to(dtype)
-    if not any(value.is_floating_point() for value in inputs.values()):
-        with pytest.raises(ValueError, match=f"{name} is {dtype}; expected a floating type"):
-            entrance.function(**inputs)
+    # The partner of data is a tensor that they are compared with; a number such as sigma follows the data.
+    result = outcome(entrance.function, inputs, (name,))
+    if result is None:
         return
-    for value, exact in zip(
-        tensors(entrance.function(**inputs)), tensors(entrance.function(**moved(inputs, dtype=torch.float32))), strict=True
-    ):
-        assert value.dtype == torch.float32
+    for value, exact in zip(result, tensors(entrance.function(**moved(inputs, dtype=torch.float32))), strict=True):
+        assert value.dtype in (torch.float32, torch.bool)
         torch.testing.assert_close(value, exact, rtol=0, atol=0)
 
 
@@ -57,10 +61,8 @@ def test_what_is_no_real_number_of_a_common_type_is_refused_by_name(entrance, na
         entrance.function(**inputs)
 
 
-@every_entrance
+@without_values
 def test_tensors_without_values_give_the_shape(entrance):
-    if not entrance.on_meta:
-        pytest.skip("computes with values on the host")
     for dtype in (torch.float32, torch.float64):
         inputs = moved(entrance.inputs(), dtype=dtype)
         real = tensors(entrance.function(**inputs))
@@ -68,11 +70,9 @@ def test_tensors_without_values_give_the_shape(entrance):
             assert (value.shape, value.dtype, value.device.type) == (expected.shape, expected.dtype, "meta")
 
 
-@every_entrance
+@without_values
 def test_a_gpu_of_straw_runs_every_function_without_the_cpu(entrance):
     """Under a FakeTensorMode every operation checks that its tensors are on one device."""
-    if not entrance.on_meta:
-        pytest.skip("computes with values on the host")
     real = entrance.inputs()
     expected = tensors(entrance.function(**real))
     with FakeTensorMode():
@@ -82,11 +82,15 @@ def test_a_gpu_of_straw_runs_every_function_without_the_cpu(entrance):
         assert (value.shape, value.dtype, value.device.type) == (on_cpu.shape, on_cpu.dtype, "cuda")
 
 
-@pytest.mark.parametrize(("entrance", "name"), [(e, name) for e, name in each_argument() if len(e.inputs()) > 1], ids=str)
+@pytest.mark.parametrize(
+    ("entrance", "name"),
+    [(e, name) for e, name in each_argument() if sum(getattr(value, "ndim", 0) > 0 for value in e.inputs().values()) > 1],
+    ids=str,
+)
 def test_two_devices_are_refused_by_name(entrance, name):
     inputs = entrance.inputs()
     inputs[name] = inputs[name].to("meta")
-    with pytest.raises(ValueError, match=f"{name} is on meta.*expected one device|is on cpu.*{name} is on meta"):
+    with pytest.raises(ValueError, match=f"{name} is on meta"):
         entrance.function(**inputs)
 
 

@@ -196,3 +196,17 @@ def test_dtype_follows_the_data_and_integers_are_refused():
     assert ppca.maximum_likelihood(x.half(), latent_dim=1).sigma.dtype == torch.float32
     with pytest.raises(ValueError, match=r"x is torch.int64; expected a floating type"):
         ppca.maximum_likelihood(x.long(), latent_dim=1)
+
+
+def test_data_that_leave_no_noise_are_refused_by_name():
+    with pytest.raises(ValueError, match="x varies along 1 axes or fewer, so that sigma would be 0"):
+        ppca.maximum_likelihood(torch.ones(1, 3), latent_dim=1)
+    assert ppca.maximum_likelihood(torch.ones(1, 3), latent_dim=1, sigma=0.5).sigma == 0.5
+
+
+def test_parameters_of_a_wider_type_than_the_data_take_them_along():
+    x, mean, weight = torch.ones(4, 3, dtype=torch.float32), torch.zeros(3), torch.ones(3, 2)
+    q = torch.zeros(4, 2)
+    expected = ppca.elbo(x.double(), q, q, mean, weight, 0.5)
+    assert torch.equal(ppca.elbo(x, q, q, mean, weight, 0.5), expected)
+    assert torch.equal(ppca.elbo(x, q, q, mean.float(), weight.float(), 0.5), expected)

@@ -246,8 +246,10 @@ def test_tables_that_are_not_given_at_the_nodes_are_refused():
         quadrature.expectation(grid.z, row, grid)
     with pytest.raises(ValueError, match=r"log_density has shape \(2000,\)"):
         quadrature.expectation(row, row[:-1], grid)
-    with pytest.raises(ValueError, match=r"values has shape \(1,\)"):
+    with pytest.raises(ValueError, match=r"log_q has shape \(1,\)"):
         quadrature.kl_on_grid(torch.zeros(1), torch.zeros(1), grid)
+    with pytest.raises(ValueError, match=r"values \(3, 2001\) and log_density \(4, 2001\) do not broadcast"):
+        quadrature.expectation(row.expand(3, -1), row.expand(4, -1), grid)
 
 
 def test_where_no_mass_is_no_value_counts():

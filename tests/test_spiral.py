@@ -209,3 +209,28 @@ def test_a_seed_stands_for_the_same_points_whatever_the_number_of_axes_of_sigma(
     one = spiral.sample_spiral(9, generator=torch.Generator().manual_seed(0), sigma=0.3)[1]
     two = spiral.sample_spiral(9, generator=torch.Generator().manual_seed(0), sigma=torch.tensor([0.3, 0.3]))[1]
     torch.testing.assert_close(one, two)
+
+
+def test_order_of_a_latent_that_does_not_move_is_none():
+    t = torch.tensor([0.2, 0.5, 0.9])
+    assert spiral.order(torch.full((2, 3), 0.7), t).tolist() == [0.0, 0.0]
+    for bad in (torch.full((3,), 0.5), torch.zeros(0)):
+        with pytest.raises(ValueError, match=rf"t holds {len(bad)} points at one time"):
+            spiral.order(bad, bad)
+
+
+def test_every_axis_of_a_latent_before_the_last_is_kept():
+    z = torch.linspace(-2, 2, 4)
+    single = torch.stack([spiral.decode(value[None]) for value in z])
+    for shape in ((4,), (4, 1), (1, 4), (2, 1, 2)):
+        assert torch.equal(spiral.decode(z.reshape(*shape, 1)), single.reshape(*shape, 2))
+
+
+def test_a_time_that_is_no_number_has_no_density():
+    assert spiral.prior_density(torch.tensor([math.nan, 0.05, 1.1])).isnan().tolist() == [True, False, False]
+
+
+def test_points_are_a_table():
+    for function in (spiral.log_evidence, lambda x: spiral.log_posterior(x, spiral.t_grid())):
+        with pytest.raises(ValueError, match=r"x has shape \(1, 4, 2\); expected \(N, 2\)"):
+            function(torch.zeros(1, 4, 2))

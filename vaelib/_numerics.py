@@ -17,8 +17,9 @@ def times_exp(value: Tensor, exponent: Tensor) -> Tensor:
 
 
 def power_series(x: Tensor, coefficients: Sequence[float]) -> Tensor:
-    """The polynomial c0 + c1 x + c2 x^2 + ..., by Horner's rule."""
-    *rest, value = coefficients
+    """The polynomial c0 + c1 x + c2 x^2 + ... of two coefficients or more, by Horner's rule."""
+    *rest, before, last = coefficients
+    value = last * x + before
     for coefficient in reversed(rest):
         value = value * x + coefficient
     return value

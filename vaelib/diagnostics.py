@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vaelib import quadrature
-from vaelib._checks import require_finite, require_nonempty, require_same_shape
+from vaelib._checks import as_floating, require_finite, require_nonempty, require_same_shape
 from vaelib.gaussian import gaussian_log_density
 from vaelib.kl import kl_to_standard_normal
 from vaelib.nets import VAE
@@ -126,6 +126,7 @@ def best_normal(log_density: Tensor, grid: quadrature.Grid) -> BestNormal:
     References:
         Chapter 02, which climbs for one point; chapter 10, which splits the gap by it.
     """
+    [log_density] = as_floating(log_density=log_density, least=torch.float32)
     nodes = len(grid.z)
     if log_density.shape[-1:] != (nodes,):
         raise ValueError(f"log_density has shape {tuple(log_density.shape)}; expected (..., {nodes}), one a node")
@@ -156,7 +157,9 @@ def log_aggregate(z: Tensor, mu: Tensor, log_var: Tensor) -> Tensor:
         >>> log_aggregate(torch.zeros(1, 1), torch.zeros(5, 1), torch.zeros(5, 1)).exp().item()  # 1 / sqrt(2 pi)
         0.398942...
     """
+    z, mu, log_var = as_floating(z=z, mu=mu, log_var=log_var, least=torch.float32)
     require_same_shape("mu", mu, "log_var", log_var)
+    require_nonempty("mu", mu)
     if z.ndim != 2 or mu.ndim < 2 or z.shape[-1] != mu.shape[-1]:
         raise ValueError(f"z has shape {tuple(z.shape)} and mu {tuple(mu.shape)}; expected (M, d) and (..., N, d)")
     mu, log_var = mu.unsqueeze(-3), log_var.unsqueeze(-3)
@@ -186,8 +189,10 @@ def active_units(mu: Tensor) -> Tensor:
         >>> active_units(torch.tensor([[-1.0, 0.09], [1.0, -0.09]])).tolist()
         [True, False]
     """
+    [mu] = as_floating(mu=mu, least=torch.float32)
     if mu.ndim < 2 or not mu.shape[-2]:
         raise ValueError(f"mu has shape {tuple(mu.shape)}; expected (..., N, d) with at least one point")
+    require_nonempty("mu", mu)
     require_finite("mu", mu)
     return mu.var(-2, correction=0) > ACTIVE
 

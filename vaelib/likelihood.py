@@ -15,6 +15,7 @@ from torch.nn.functional import logsigmoid
 
 from vaelib._checks import (
     as_floating,
+    as_positive,
     joint_leading_shape,
     require_at_least_one,
     require_finite,
@@ -279,17 +280,12 @@ def _require_one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 
 def _scale(sigma: float | Tensor, mean: Tensor, leading: torch.Size) -> Tensor:
     """Sigma in the type of the means, with an axis of 1 or D at the end; refused where its axes could be read in two ways."""
-    if not isinstance(sigma, Tensor):
-        require_positive("sigma", sigma)
-        sigma = torch.full((), float(sigma), dtype=mean.dtype, device=mean.device)
-    _, sigma = as_floating(mean=mean, sigma=sigma)
-    sigma = sigma.to(device=mean.device, dtype=mean.dtype)
-    require_positive("sigma", sigma)
+    sigma = as_positive("sigma", sigma, mean)
     axes, data_dim = len(leading) + 1, mean.shape[-1]
     if 0 < sigma.ndim < axes and sigma.shape[-1] == data_dim > 1:
         raise ValueError(
-            f"sigma {tuple(sigma.shape)} may belong to the {data_dim} data axes or to the leading axes {tuple(leading)}; expected "
-            f"{axes} axes that end in {data_dim} for the one, in 1 for the other"
+            f"sigma {tuple(sigma.shape)} may belong to the {data_dim} data axes or to the leading axes {tuple(leading)}; "
+            f"expected {axes} axes that end in {data_dim} for the one, in 1 for the other"
         )
     scale = sigma if sigma.ndim == axes else sigma.unsqueeze(-1)
     try:
@@ -305,7 +301,7 @@ def _scale(sigma: float | Tensor, mean: Tensor, leading: torch.Size) -> Tensor:
 
 
 def _unit_data(x: Tensor, logits: Tensor) -> list[Tensor]:
-    """x and logits in one floating type; refused unless x lies in [0, 1] and meets the logits axis by axis."""
+    """Data and logits in one floating type; refused unless x lies in [0, 1] and meets the logits axis by axis."""
     x, logits = as_floating(least=torch.float32, x=x, logits=logits)
     joint_leading_shape("x", x, "logits", logits)
     require_in_unit_interval("x", x)

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaelib._checks import as_floating, require_at_least_one, require_finite, require_positive
+from vaelib._checks import as_floating, as_positive, full_precision, require_at_least_one, require_finite
 
 
 class Solution(NamedTuple):
@@ -33,6 +33,7 @@ class Solution(NamedTuple):
     axes: Tensor
 
 
+@full_precision
 def maximum_likelihood(x: Tensor, *, latent_dim: int, sigma: float | None = None) -> Solution:
     r"""The parameters with the highest evidence.
 
@@ -70,11 +71,15 @@ def maximum_likelihood(x: Tensor, *, latent_dim: int, sigma: float | None = None
     eigenvalues, axes = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))
     eigenvalues, axes = eigenvalues.flip(0).clamp(min=0), axes.flip(1)
     sigma = eigenvalues[latent_dim:].mean().sqrt() if sigma is None else _one_sigma(sigma, x)
-    require_positive("sigma", sigma)
+    if not sigma > 0:
+        raise ValueError(
+            f"x varies along {latent_dim} axes or fewer, so that sigma would be 0; expected more points, or sigma given"
+        )
     carried = (eigenvalues[:latent_dim] - sigma.square()).clamp(min=0)
     return Solution(mean, axes[:, :latent_dim] * carried.sqrt(), sigma, eigenvalues, axes)
 
 
+@full_precision
 def log_evidence(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor) -> Tensor:
     r"""Log density of :math:`N(b, W W^\top + \sigma^2 I)`.
 
@@ -101,6 +106,7 @@ def log_evidence(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor)
     return -0.5 * whitened.square().sum(0) - log_norm
 
 
+@full_precision
 def posterior(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     r"""Exact posterior of z, a normal with one covariance for every point.
 
@@ -130,6 +136,7 @@ def posterior(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor) ->
     return (x - mean) @ weight @ inverse, sigma.square() * inverse
 
 
+@full_precision
 def elbo(x: Tensor, mu: Tensor, log_var: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor) -> Tensor:
     r"""Analytic ELBO of a linear decoder, for any diagonal Gaussian q.
 
@@ -158,8 +165,8 @@ def elbo(x: Tensor, mu: Tensor, log_var: Tensor, mean: Tensor, weight: Tensor, s
     References:
         Lucas et al. (2019), Section 3; derived in chapter 08.
     """
+    x, mean, weight, mu, log_var = as_floating(x=x, mean=mean, weight=weight, mu=mu, log_var=log_var, least=torch.float32)
     x, mean, weight, sigma = _model(x, mean, weight, sigma)
-    mu, log_var, _ = as_floating(mu=mu, log_var=log_var, x=x)
     for name, value in (("mu", mu), ("log_var", log_var)):
         if value.shape != (len(x), weight.shape[1]):
             raise ValueError(f"{name} has shape {tuple(value.shape)}; expected (N, d) = {(len(x), weight.shape[1])}")
@@ -197,19 +204,16 @@ def kl_per_axis(eigenvalues: Tensor, sigma: float | Tensor) -> Tensor:
     if eigenvalues.ndim < 1:
         raise ValueError("eigenvalues has shape (); expected (..., D)")
     require_finite("eigenvalues", eigenvalues)
-    sigma = torch.as_tensor(sigma, dtype=eigenvalues.dtype, device=eigenvalues.device)
-    require_positive("sigma", sigma)
+    sigma = as_positive("sigma", sigma, eigenvalues)
     return 0.5 * torch.log((eigenvalues / sigma.square()).clamp(min=1))
 
 
 def _one_sigma(sigma: float | Tensor, like: Tensor) -> Tensor:
     """Sigma as ``()``, or a refusal."""
-    sigma = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
+    sigma = as_positive("sigma", sigma, like)
     if sigma.numel() != 1:
         raise ValueError(f"sigma has shape {tuple(sigma.shape)}; expected one number")
-    sigma = sigma.reshape(())
-    require_positive("sigma", sigma)
-    return sigma
+    return sigma.reshape(())
 
 
 def _model(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaelib._checks import as_floating, require_at_least_one, require_finite, require_positive
+from vaelib._checks import as_floating, as_positive, full_precision, require_at_least_one, require_finite
 
 MAX_STEP = 0.75  # in units of sigma; the trapezoidal rule then errs by about 2 exp(-2 pi^2 / MAX_STEP^2) ~ 1e-15
 MAX_NODES = 2**22 + 1
@@ -73,6 +73,7 @@ def normal_grid(
     return Grid(z.unsqueeze(-1), -0.5 * z.square() - 0.5 * math.log(2 * math.pi), log_weight)
 
 
+@full_precision
 @torch.no_grad()
 def resolving_grid(
     decode: Decode,
@@ -101,14 +102,14 @@ def resolving_grid(
         ValueError: If sigma is not positive, `decode` returns another shape or a number that is not finite, or more than
             four million nodes would be needed.
     """
-    like = next((value for value in (x, sigma) if isinstance(value, Tensor)), torch.empty((), dtype=torch.float64))
-    sigma = torch.as_tensor(sigma, dtype=dtype or like.dtype, device=device or like.device)
-    require_positive("sigma", sigma)
+    like = next((v for v in (x, sigma) if isinstance(v, Tensor) and v.is_floating_point()), torch.empty((), dtype=torch.float64))
+    sigma = as_positive("sigma", sigma, torch.empty((), dtype=dtype or like.dtype, device=device or like.device))
     if x is None:
         return _resolving(decode, sigma, 8.0)
     return _reaching(lambda log_joint, weight: log_joint[:, 0], x, decode, sigma)[0]
 
 
+@full_precision
 @torch.no_grad()
 def log_evidence(x: Tensor, decode: Decode, sigma: float | Tensor, grid: Grid | None = None) -> Tensor:
     r"""Exact log evidence of a model with one latent axis and a Gaussian likelihood.
@@ -137,6 +138,7 @@ def log_evidence(x: Tensor, decode: Decode, sigma: float | Tensor, grid: Grid | 
     return _over_blocks(_log_integral, x, decode, sigma, grid)
 
 
+@full_precision
 @torch.no_grad()
 def log_posterior(x: Tensor, decode: Decode, sigma: float | Tensor, grid: Grid) -> Tensor:
     r"""Exact log posterior density :math:`\log p(z|x) = \log p(x|z) + \log p(z) - \log p(x)` at the grid's nodes.
@@ -173,11 +175,9 @@ def expectation(values: Tensor, log_density: Tensor, grid: Grid) -> Tensor:
         Expectation, shape ``(...)``, in the unit of `values`.
 
     Raises:
-        ValueError: If `values` or `log_density` is not given at the nodes of `grid`.
+        ValueError: If `values` or `log_density` is not given at the nodes of `grid`, or they do not broadcast.
     """
-    for name, table in (("values", values), ("log_density", log_density)):
-        if table.shape[-1:] != grid.log_weight.shape:
-            raise ValueError(f"{name} has shape {tuple(table.shape)}; expected (..., {len(grid.z)}), one a node")
+    values, log_density = _at_nodes(grid, values=values, log_density=log_density)
     mass = (log_density + grid.log_weight.to(log_density)).exp()
     # Where no mass is, no value counts: log q - log p is infinite or NaN where the densities underflow.
     return (torch.where(mass > 0, values, 0.0) * mass).sum(-1)
@@ -188,16 +188,30 @@ def kl_on_grid(log_q: Tensor, log_p: Tensor, grid: Grid) -> Tensor:
 
     Args:
         log_q: Log density of q at the nodes, shape ``(..., G)``, in nats.
-        log_p: Log density of p at the nodes, broadcastable to `log_q`, in nats.
+        log_p: Log density of p at the nodes, broadcastable with `log_q`, in nats.
         grid: The nodes' weights.
 
     Returns:
         KL, shape ``(...)``, in nats: right if the grid covers q and its step resolves it.
 
     Raises:
-        ValueError: If `log_q` or `log_p` is not given at the nodes of `grid`.
+        ValueError: If `log_q` or `log_p` is not given at the nodes of `grid`, or they do not broadcast.
     """
+    log_q, log_p = _at_nodes(grid, log_q=log_q, log_p=log_p)
     return expectation(log_q - log_p, log_q, grid)
+
+
+def _at_nodes(grid: Grid, **tables: Tensor) -> list[Tensor]:
+    """Tables ``(..., G)`` in one floating type, or a refusal."""
+    for name, table in zip(tables, values := as_floating(**tables, least=torch.float32), strict=True):
+        if table.shape[-1:] != grid.log_weight.shape:
+            raise ValueError(f"{name} has shape {tuple(table.shape)}; expected (..., {len(grid.z)}), one a node")
+    try:
+        torch.broadcast_shapes(*(table.shape for table in values))
+    except RuntimeError:
+        shapes = " and ".join(f"{name} {tuple(table.shape)}" for name, table in tables.items())
+        raise ValueError(f"{shapes} do not broadcast in their leading axes") from None
+    return values
 
 
 def _log_integral(log_joint: Tensor, weight: Tensor) -> Tensor:
@@ -234,9 +248,7 @@ def _checked(x: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
     if x.ndim not in (2, 3):
         raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, D), or (R, N, D) for one data set a run")
     require_finite("x", x)
-    sigma = torch.as_tensor(sigma, dtype=x.dtype, device=x.device)
-    require_positive("sigma", sigma)
-    return x, sigma
+    return x, as_positive("sigma", sigma, x)
 
 
 def _resolving(decode: Decode, sigma: Tensor, limit: float) -> Grid:

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from vaelib import quadrature
-from vaelib._checks import require_at_least_one, require_positive
+from vaelib._checks import as_floating, as_positive, require_at_least_one, require_tensor
 
 R_DOT = 2.5  # radius gained per unit of t
 OMEGA = 2.8 * math.pi  # radians per unit of t: 1.4 turns over t in [0, 1]
@@ -62,6 +62,7 @@ def curve(t: Tensor, *, omega: float = OMEGA) -> Tensor:
         >>> curve(torch.tensor([0.0, 1.0]), omega=2 * math.pi).round(decimals=6).tolist()
         [[0.0, 0.0], [2.5, -0.0]]
     """
+    [t] = as_floating(t=t, least=torch.float32)
     t = t if t.ndim > 1 and t.shape[-1] == 1 else t.unsqueeze(-1)
     return R_DOT * t * torch.cat([torch.cos(omega * t), torch.sin(omega * t)], -1)
 
@@ -85,9 +86,11 @@ def decode(z: Tensor, *, omega: float = OMEGA) -> Tensor:
         >>> decode(torch.tensor([[40.0]])).allclose(curve(torch.tensor([1.0])))
         True
     """
+    [z] = as_floating(z=z, least=torch.float32)
     if z.shape[-1:] != (1,):
         raise ValueError(f"z has shape {tuple(z.shape)}; expected (..., 1)")
-    return curve((U_MIN + (1 - U_MIN) * torch.special.ndtr(z[..., 0])).sqrt(), omega=omega)
+    t = (U_MIN + (1 - U_MIN) * torch.special.ndtr(z)).sqrt()
+    return curve(t if t.ndim > 1 else t[0], omega=omega)  # the curve would take a single (1,) for one of N times
 
 
 def prior_density(t: Tensor) -> Tensor:
@@ -99,8 +102,9 @@ def prior_density(t: Tensor) -> Tensor:
     Returns:
         Density per unit of t, shape ``(...)``.
     """
-    inside = (t >= math.sqrt(U_MIN)) & (t <= 1)
-    return torch.where(inside, 2 * t / (1 - U_MIN), torch.zeros_like(t))
+    [t] = as_floating(t=t, least=torch.float32)
+    outside = (t < math.sqrt(U_MIN)) | (t > 1)  # a NaN is neither, and stays
+    return torch.where(outside, 0.0, 2 * t / (1 - U_MIN))
 
 
 def ideal_encoding(t: Tensor) -> Tensor:
@@ -117,6 +121,7 @@ def ideal_encoding(t: Tensor) -> Tensor:
     Raises:
         ValueError: If a time lies outside.
     """
+    [t] = as_floating(t=t, least=torch.float32)
     fraction, slack = (t.square() - U_MIN) / (1 - U_MIN), 4 * torch.finfo(t.dtype).eps
     if not ((fraction >= -slack) & (fraction <= 1 + slack)).all():  # written so that a NaN fails
         raise ValueError(f"t must lie in [{math.sqrt(U_MIN):g}, 1], found {t.min().item():g} to {t.max().item():g}")
@@ -131,16 +136,21 @@ def order(mu: Tensor, t: Tensor) -> Tensor:
         t: Their latent times, shape ``(N,)``.
 
     Returns:
-        Correlation, shape ``(...)``: plus or minus 1 for a latent in order, which may run either way.
+        Correlation, shape ``(...)``: plus or minus 1 for a latent in order, which may run either way, and 0 for one that
+        does not move.
 
     Raises:
-        ValueError: If the shapes do not fit.
+        ValueError: If the shapes do not fit, or all times are the same.
     """
+    mu, t = as_floating(mu=mu, t=t, least=torch.float32)
     if t.ndim != 1 or mu.shape[-1:] != t.shape:
         raise ValueError(f"mu has shape {tuple(mu.shape)} and t {tuple(t.shape)}; expected (..., N) and (N,)")
     g = ideal_encoding(t)
+    if not len(t) or t.min() == t.max():
+        raise ValueError(f"t holds {len(t)} points at one time; expected at least two times")
     mu, g = mu - mu.mean(-1, keepdim=True), g - g.mean()
-    return (mu * g).sum(-1) / (mu.norm(dim=-1) * g.norm())
+    norms = mu.norm(dim=-1) * g.norm()
+    return (mu * g).sum(-1) / torch.where(norms == 0, 1.0, norms)
 
 
 def t_grid(nodes: int = 512, *, dtype: torch.dtype = torch.float64, device: torch.device | str | None = None) -> quadrature.Grid:
@@ -274,7 +284,7 @@ def log_evidence(
     Raises:
         ValueError: If the grid is too coarse for the curve, or a shape does not fit.
     """
-    sigma = _noise(sigma, x)
+    sigma = _noise(sigma, _points(x))
     if grid is None:
         # Twice as fine as `quadrature.MAX_STEP` asks for, where the nodes are widest apart and the curve is fastest.
         widest, speed = math.pi * (1 - math.sqrt(U_MIN)) / 2, R_DOT * math.hypot(1, omega)
@@ -298,13 +308,21 @@ def log_posterior(x: Tensor, grid: quadrature.Grid, *, omega: float = OMEGA, sig
     Raises:
         ValueError: If the grid is too coarse for the curve, or a shape does not fit.
     """
-    return quadrature.log_posterior(x, functools.partial(curve, omega=omega), _noise(sigma, x).expand(1, 2), grid)
+    return quadrature.log_posterior(x, functools.partial(curve, omega=omega), _noise(sigma, _points(x)).expand(1, 2), grid)
+
+
+def _points(x: Tensor) -> Tensor:
+    """The points, or a refusal."""
+    require_tensor("x", x)
+    if x.ndim != 2 or x.shape[-1] != 2:
+        raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, 2)")
+    return x
 
 
 def _noise(sigma: float | Tensor, like: Tensor) -> Tensor:
     """The noise's standard deviation as ``()`` or ``(2,)`` in the dtype and on the device of `like`, or a refusal."""
-    sigma = torch.as_tensor(sigma, dtype=like.dtype, device=like.device)
-    require_positive("sigma", sigma)
+    [like] = as_floating(x=like, least=torch.float32)
+    sigma = as_positive("sigma", sigma, like)
     if sigma.shape not in ((), (2,)):
         raise ValueError(f"sigma has shape {tuple(sigma.shape)}; expected one number or two, one for each axis")
     return sigma
