@@ -114,7 +114,7 @@ def test_integers_do_not_truncate_sigma():
     torch.testing.assert_close(gaussian_log_likelihood(x, mean, 1.7), exact)
     torch.testing.assert_close(gaussian_log_likelihood(mean, x, 1.7), exact)
     torch.testing.assert_close(gaussian_log_likelihood(x, mean, torch.tensor(2)), Normal(mean, 2.0).log_prob(x.double()).sum(-1))
-    with pytest.raises(ValueError, match="x is torch.int64, mean is torch.int64; expected a floating type"):
+    with pytest.raises(ValueError, match=r"x is torch\.int64, mean is torch\.int64; expected a floating type"):
         gaussian_log_likelihood(x, x, 1.7)
 
 
@@ -147,7 +147,7 @@ def test_sigma_takes_the_type_of_the_data():
 
 
 def test_a_sigma_too_small_for_the_type_of_the_data_is_refused():
-    with pytest.raises(ValueError, match="sigma must be positive and finite, found 0 to 0 in torch.float32"):
+    with pytest.raises(ValueError, match=r"sigma must be positive and finite, found 0 to 0 in torch\.float32"):
         gaussian_log_likelihood(torch.zeros(1, dtype=torch.float32), torch.zeros(1, dtype=torch.float32), 1e-60)
 
 
