@@ -61,7 +61,7 @@ def test_no_mixture_beats_the_collapsed_model_above_the_evidence_threshold_and_o
 
 def test_thresholds_agree_where_every_direction_is_lighter_than_gaussian():
     x = torch.tensor([[2.0, 0.0], [-2.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
-    torch.testing.assert_close(evidence_threshold(x), collapse_threshold(x))
+    torch.testing.assert_close(evidence_threshold(x), collapse_threshold(x), rtol=1e-14, atol=0)
     torch.testing.assert_close(collapse_threshold(x), torch.tensor(2.0).sqrt())
     assert evidence_threshold(torch.ones(5, 2)) == 0
 
@@ -91,11 +91,11 @@ def test_evidence_threshold_of_one_axis_is_that_of_a_scan(skew):
 
 
 def test_one_far_point_among_many_is_found():
-    """K(s) >= s.x - log N for that point. Its direction has hardly a variance, and no other point lies that way."""
+    """K(s) >= s.x - log N for that point. Its direction has less variance than 99 others, and no other point lies that way."""
     x = torch.randn(4000, 100, generator=torch.Generator().manual_seed(0)).sign()
     x[:, 99] = 0
-    x[1234, 99] = 6.0
-    assert evidence_threshold(x) > 6 / math.sqrt(2 * math.log(4000)) > 1.2 * collapse_threshold(x)
+    x[1234, 99] = 15.0
+    assert evidence_threshold(x) > 15 / math.sqrt(2 * math.log(4000)) > 3 * collapse_threshold(x)
 
 
 def test_more_axes_than_points_are_turned_into_their_span():
