@@ -188,6 +188,10 @@ def ignored_by_a_comment(notebook):
     notebook.cells[1].source += "\n# NBVAL_IGNORE_OUTPUT"
 
 
+def name_without_figure(notebook):
+    notebook.cells[1].metadata["mystnb"] = {"figure": {"name": "fig-none"}}
+
+
 def one_line_too_many(notebook):
     notebook.cells[1].source = "\n".join(["x = 1"] * (MAX_LINES + 1))
 
@@ -255,6 +259,7 @@ def test_the_good_notebook_passes_every_check():
             for change in [no_alt_text, no_caption, no_name, visible_plotting_code, two_figures_in_one_cell]
         ),
         *(broken(escapes_from_comparison, change) for change in [skipped_by_nbval, ignored_by_a_comment]),
+        broken(undescribed_figures, name_without_figure),
         broken(long_cells, one_line_too_many),
         broken(long_cells, one_folded_line_too_many),
         *(

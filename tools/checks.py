@@ -164,7 +164,11 @@ def figure_name(cell) -> str:
 
 
 def undescribed_figures(notebook):
-    found = []
+    found = [
+        f"{number_of(cell, notebook)} has the name {figure_name(cell)} and shows no figure"
+        for cell in notebook.cells
+        if figure_name(cell) and not pictures(cell)
+    ]
     for cell in filter(pictures, notebook.cells):
         where, mystnb = number_of(cell, notebook), cell.metadata.get("mystnb", {})
         if len(pictures(cell)) > 1:
