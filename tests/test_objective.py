@@ -122,6 +122,18 @@ def test_the_comb_is_unbiased_and_a_fine_one_is_the_evidence(sigma):
     assert (((ratios.mean(0) - 1) / (ratios.std(0) / n**0.5)).abs() < 4).all() and ratios.std(0).min() > 1e-3
 
 
+@pytest.mark.parametrize("sigma", [[0.5, 1.0], [[0.5, 2.0], [1.0, 0.7]]], ids=str)
+def test_the_comb_is_the_mean_likelihood_of_shifted_nodes(sigma):
+    _, x, _ = setting()
+    vae = VAE(hidden=(8,), sigma=sigma, seeds=range(2))
+    shift = torch.rand((), generator=torch.Generator().manual_seed(5))
+    z = torch.special.ndtri((torch.arange(12) + shift) / 12)[:, None].expand(2, x.shape[-2], 12, 1)
+    ours = comb_log_evidence(vae, x, nodes=12, generator=torch.Generator().manual_seed(5))
+    torch.testing.assert_close(ours, log_likelihood(vae, x, z).exp().mean(-1).log(), rtol=1e-12, atol=1e-12)
+    with pytest.raises(ValueError, match=r"x holds .* values that are NaN or infinite"):
+        comb_log_evidence(vae, x / 0, nodes=12, generator=torch.Generator())
+
+
 def test_the_comb_needs_one_latent_axis():
     vae, x, _ = setting(latent_dim=3)
     with pytest.raises(ValueError, match="vae has 3 latent axes; expected one"):
