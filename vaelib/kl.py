@@ -93,9 +93,8 @@ def kl_between_gaussians(mu_q: Tensor, log_var_q: Tensor, mu_p: Tensor, log_var_
 
 def _expm1_minus(x: Tensor) -> Tensor:
     """exp(x) - 1 - x, which is x^2 / 2 to leading order, with all its digits."""
-    plain = torch.expm1(x) - x
-    with torch.no_grad():  # the derivative of the plain form, expm1(x), has lost nothing
-        terms = 9 if x.dtype == torch.float64 else 5  # of the series, for all digits below SMALL
-        series = x.square() * power_series(x, [1 / math.factorial(k + 2) for k in range(terms)])
-        lost = torch.where(x.abs() < SMALL, series - plain, 0.0)
-    return plain + lost
+    small = x.abs() < SMALL
+    near = torch.where(small, x, 0.0)  # where the other form is taken, the series must not send back its infinities
+    terms = 9 if x.dtype == torch.float64 else 5  # of the series, for all digits below SMALL
+    series = near.square() * power_series(near, [1 / math.factorial(k + 2) for k in range(terms)])
+    return torch.where(small, series, torch.expm1(x) - x)

@@ -140,16 +140,7 @@ def log_likelihood(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
             f"z has shape {tuple(z.shape)}; expected (R, N, K, d) = ({vae.runs}, {x.shape[-2]}, K, {vae.latent_dim})"
         )
     mean = vae.decode(z.flatten(1, 2)).unflatten(1, z.shape[1:3])  # (R, N, K, D)
-    return _gaussian(vae, x.unsqueeze(-2), mean)
-
-
-def _gaussian(vae: VAE, x: Tensor, mean: Tensor) -> Tensor:
-    """Log density of x ``(N, 1, D)`` or ``(R, N, 1, D)`` about means ``(R, 1 or N, K, D)``: ``(R, N, K)``."""
-    sigma = vae.sigma
-    if sigma.ndim == 1:
-        return gaussian_log_likelihood(x, mean, sigma[:, None, None])
-    # One sigma an axis: the same density with a variance for each data axis.
-    return gaussian_log_density(x, mean, 2 * sigma.log()[:, None, None, :].expand_as(mean))
+    return gaussian_log_likelihood(x.unsqueeze(-2), mean, vae.sigma.reshape(vae.runs, 1, 1, -1))  # (R, 1, 1, 1 or D)
 
 
 def _draws(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
