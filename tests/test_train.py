@@ -287,3 +287,23 @@ def test_a_fit_stays_on_the_device_of_the_models(objective):
     history = fit(vae, points(), steps=3, lr=0.02, generator=generator(), **options)
     assert history.elbo.device.type == "meta" and history.elbo.shape == (3, 2)
     assert {p.device.type for p in vae.parameters()} == {"meta"} and vae.sigma.dtype == torch.float64
+
+
+@pytest.mark.parametrize(("runs", "expected"), [(2, 1), (64, 2)])
+def test_a_small_fit_takes_one_thread_and_gives_the_others_back(runs, expected):
+    used, ours = [], torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        x = torch.randn(100, 2)
+        vae = VAE(seeds=range(runs), hidden=(32,), sigma=1.0)
+
+        def objective(vae, x, eps, step):
+            used.append(torch.get_num_threads())
+            return elbo_terms(vae, x, eps).elbo
+
+        fit(vae, x, steps=1, lr=0.01, generator=torch.Generator().manual_seed(0), objective=objective)
+        with pytest.raises(ZeroDivisionError):
+            fit(vae, x, steps=1, lr=0.01, generator=torch.Generator(), objective=lambda *_: 1 / 0)
+        assert used == [expected] and torch.get_num_threads() == 2
+    finally:
+        torch.set_num_threads(ours)

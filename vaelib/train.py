@@ -18,6 +18,9 @@ Objective = Callable[[VAE, Tensor, Tensor, int], Tensor]
 
 RECORDS = 100  # how often a fit notes the ELBO
 WARM_UP = 0.3  # share of the steps in which the rate rises
+# Numbers in the widest layer of all runs and draws below which a second thread costs more than it gains: by a factor of 20
+# and more where another process keeps the processor busy.
+ENOUGH_FOR_THREADS = 2**17
 
 
 class History(NamedTuple):
@@ -153,11 +156,16 @@ def fit(
     kept = {name: tensor.data for name, tensor in named() if id(tensor) not in moving}
     vae.to(dtype)
     networks = [module for module in vae.modules() if isinstance(module, MLP)]
+    width = max((bias.shape[-1] for network in networks for bias in network.biases), default=1)
+    threads = torch.get_num_threads()
     try:
+        if vae.runs * (batch_size or x.shape[-2]) * samples * width < ENOUGH_FOR_THREADS:
+            torch.set_num_threads(1)
         for network in networks:
             network.by_hand = True
         return _maximise(vae, x, trained, steps, lr, generator, samples, batch_size, anneal, objective)
     finally:
+        torch.set_num_threads(threads)
         for network in networks:
             del network.by_hand
         vae.to(kept_dtype)
