@@ -76,3 +76,13 @@ def test_a_fresh_notebook_is_not_executed_unless_forced(run):
     notebook.metadata["stamp"] = notebooks.stamp(notebook)
     assert run(notebook)[1].cells[0].execution_count == 7
     assert run(notebook, "--all")[1].cells[0].execution_count == 1
+
+
+def test_a_stamp_covers_what_the_code_imports_and_what_that_imports():
+    def names(*sources):
+        return {path.stem for path in notebooks.modules(list(sources))}
+
+    assert names("import math") == {"__init__"}
+    assert names("from vaelib.kl import kl_to_standard_normal") == {"__init__", "kl", "_checks", "_numerics"}
+    assert names("from vaelib import kl", "import vaelib.spiral") >= {"kl", "spiral", "quadrature"}
+    assert "train" not in names("from vaelib import kl, spiral")

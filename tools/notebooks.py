@@ -1,7 +1,8 @@
 """Execute the chapters in place and stamp them: the command behind ``make notebooks``.
 
 The pages of the book show stored outputs. A stamp in each notebook's metadata says which code cells, which
-``vaelib`` and which outputs belong together; ``tests/test_book.py`` recomputes it, so that no stale figure is published.
+modules of ``vaelib`` and which outputs belong together; ``tests/test_book.py`` recomputes it, so that no stale
+figure is published.
 
     python -m tools.notebooks                             execute the chapters whose stamp is stale
     python -m tools.notebooks --all                       execute every chapter
@@ -9,9 +10,11 @@ The pages of the book show stored outputs. A stamp in each notebook's metadata s
 """
 
 import argparse
+import ast
 import asyncio
 import base64
 import hashlib
+import itertools
 import json
 import os
 import sys
@@ -52,12 +55,36 @@ def stamp(notebook) -> dict[str, str]:
     With the outputs among them, a cell that was run again by hand, out of order say, makes the stamp stale too.
     """
     cells = code_cells(notebook)
-    sources = sorted([*(ROOT / "vaelib").glob("*.py"), *(ROOT / "vaelib").glob("*.mplstyle")])
+    sources = sorted([*modules([cell.source for cell in cells]), *(ROOT / "vaelib").glob("*.mplstyle")])
     return {
         "code": _sha256([cell.source for cell in cells]),
         "outputs": _sha256([[cell.execution_count, cell.outputs] for cell in cells]),
         "vaelib": _sha256([[path.name, path.read_text(encoding="utf-8")] for path in sources]),
     }
+
+
+def modules(sources: list[str]) -> set[Path]:
+    """Files of vaelib that code imports, itself or through one of them."""
+    found: set[Path] = set()
+    names = {"vaelib", *itertools.chain(*map(imported, sources))}
+    while names:
+        path = ROOT / Path(*names.pop().split(".")).with_suffix(".py")
+        path = path if path.exists() else path.with_suffix("") / "__init__.py"
+        if path.exists() and path not in found:
+            found.add(path)
+            names |= imported(path.read_text(encoding="utf-8"))
+    return found
+
+
+def imported(source: str) -> set[str]:
+    """Names inside vaelib that a source imports; a function counts like a module, and names no file."""
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            names |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in names if name.split(".")[0] == "vaelib"}
 
 
 def is_fresh(notebook) -> bool:

@@ -99,7 +99,7 @@ def elbo_gap(vae: VAE, x: Tensor, grid: quadrature.Grid | None = None) -> Tensor
         ValueError: If the latent has more than one axis, or the grid is too coarse or too short for the decoder.
 
     References:
-        Derived in chapter 02; taken apart in chapter 10.
+        Derived in chapter 02; taken apart in chapter 11.
     """
     elbo = exact_terms(vae, x).elbo
     return quadrature.log_evidence(x, vae.decode, vae.sigma, grid) - elbo
@@ -124,7 +124,7 @@ def best_normal(log_density: Tensor, grid: quadrature.Grid) -> BestNormal:
         ValueError: If the table is not given at the nodes, not finite, or too coarse for the best normal.
 
     References:
-        Chapter 02, which climbs for one point; chapter 10, which splits the gap by it.
+        Chapter 02, which climbs for one point; chapter 11, which splits the gap by it.
     """
     [log_density] = as_floating(log_density=log_density, least=torch.float32)
     nodes = len(grid.z)

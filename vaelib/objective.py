@@ -102,7 +102,7 @@ def comb_log_evidence(vae: VAE, x: Tensor, *, nodes: int, generator: torch.Gener
         ValueError: If the models have more than one latent axis, `nodes` is below 1, or `x` is not finite or does not fit them.
 
     References:
-        Chapters 09 and 10.
+        Chapters 10 and 11.
     """
     if vae.latent_dim != 1:
         raise ValueError(f"vae has {vae.latent_dim} latent axes; expected one")
