@@ -33,12 +33,12 @@ def pytest_terminal_summary(terminalreporter):
     if not any(report.nodeid.startswith("tests/test_book.py") for report in reports):
         return
     from tools.checks import coverage_lines
+    from tools.experiments import older_than_their_code
     from tools.replicate import older_than_a_chapter
 
     terminalreporter.section("equation coverage")
     terminalreporter.write_line("\n".join(coverage_lines()))
-    if old := older_than_a_chapter():
-        terminalreporter.section("replication")
-        terminalreporter.write_line(
-            f"back/replication.csv is older than {', '.join(old)}: run `make replicate` before a release."
-        )
+    for what, old in (("back/replication.csv", older_than_a_chapter()), ("chapters/data", older_than_their_code())):
+        if old:
+            terminalreporter.section("replication")
+            terminalreporter.write_line(f"{what} is older than {', '.join(old)}: run `make replicate` before a release.")

@@ -86,3 +86,16 @@ def test_a_stamp_covers_what_the_code_imports_and_what_that_imports():
     assert names("from vaelib.kl import kl_to_standard_normal") == {"__init__", "kl", "_checks", "_numerics"}
     assert names("from vaelib import kl", "import vaelib.spiral") >= {"kl", "spiral", "quadrature"}
     assert "train" not in names("from vaelib import kl, spiral")
+
+
+def test_a_stamp_covers_the_tables_that_a_chapter_reads(tmp_path, monkeypatch):
+    monkeypatch.setattr(notebooks, "ROOT", tmp_path)
+    (tmp_path / "chapters" / "data").mkdir(parents=True)
+    (tmp_path / "vaelib").mkdir()
+    table = tmp_path / "chapters" / "data" / "long.csv"
+    notebook = new_notebook(cells=[new_code_cell('open("data/long.csv")')])
+    table.write_text("1", encoding="utf-8")
+    before = notebooks.stamp(notebook)
+    table.write_text("2", encoding="utf-8")
+    assert notebooks.stamp(notebook)["tables"] != before["tables"]
+    assert "tables" not in notebooks.stamp(new_notebook(cells=[new_code_cell("1")]))

@@ -17,6 +17,7 @@ import hashlib
 import itertools
 import json
 import os
+import re
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -45,7 +46,8 @@ def code_cells(notebook) -> list:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def _sha256(value) -> str:
+def digest(value) -> str:
+    """Hash of a value that JSON can hold."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
@@ -56,10 +58,14 @@ def stamp(notebook) -> dict[str, str]:
     """
     cells = code_cells(notebook)
     sources = sorted([*modules([cell.source for cell in cells]), *(ROOT / "vaelib").glob("*.mplstyle")])
+    # Tables of the long experiments, which the chapter reads.
+    tables = sorted(set(re.findall(r"data/\w+\.csv", "".join(cell.source for cell in cells))))
+    read = {"tables": digest([(ROOT / "chapters" / table).read_text(encoding="utf-8") for table in tables])} if tables else {}
     return {
-        "code": _sha256([cell.source for cell in cells]),
-        "outputs": _sha256([[cell.execution_count, cell.outputs] for cell in cells]),
-        "vaelib": _sha256([[path.name, path.read_text(encoding="utf-8")] for path in sources]),
+        **read,
+        "code": digest([cell.source for cell in cells]),
+        "outputs": digest([[cell.execution_count, cell.outputs] for cell in cells]),
+        "vaelib": digest([[path.name, path.read_text(encoding="utf-8")] for path in sources]),
     }
 
 

@@ -2,7 +2,8 @@
 
 ``VAELIB_STREAM`` shifts every seed of the book, so each run has its own data, initial weights and noise. A claim that holds
 less than 19 times in 20 is restated (weaker, or with more data), not tuned. The table goes to ``back/replication.csv``, the
-page to ``back/replication.md``. What was run is kept in ``_build``, so that a run that is stopped goes on from there.
+page to ``back/replication.md``. The experiments that are too long for a chapter are run first (`tools.experiments`). What
+was run is kept in ``_build``, so that a run that is stopped goes on from there.
 
     python -m tools.replicate --streams 20                            every chapter
     python -m tools.replicate --streams 20 chapters/07_*.ipynb        only this one; the other rows are kept
@@ -12,6 +13,7 @@ import argparse
 import csv
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -167,6 +169,8 @@ def main() -> int:
     options = parser.parse_args()
     if options.streams < 1:
         parser.error(f"--streams must be at least 1, found {options.streams}")
+    if not options.paths:
+        subprocess.run([sys.executable, "-m", "tools.experiments"], cwd=ROOT, check=True)  # the long ones, if not yet run
     paths = sorted(path.resolve() for path in options.paths or chapters())
     tasks = [(path, stream) for stream in range(1, options.streams + 1) for path in paths]
     runs = []
