@@ -4,6 +4,7 @@ import nbformat
 import pytest
 import yaml
 
+from tools import rhythm
 from tools.checks import (
     CHECKS,
     called_labels,
@@ -29,7 +30,7 @@ def test_there_are_chapters_and_the_toc_lists_each():
 
 
 @pytest.mark.parametrize("name", NOTEBOOKS)
-@pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
+@pytest.mark.parametrize("check", [*CHECKS, *rhythm.CHECKS], ids=lambda check: check.__name__)
 def test_chapter(check, name):
     problems = check(NOTEBOOKS[name])
     assert not problems, f"chapters/{name}.ipynb: " + "; ".join(problems)
@@ -39,6 +40,21 @@ def test_labels_are_unique_over_the_book():
     labels = [label for notebook in NOTEBOOKS.values() for label in notebook_labels(notebook)]
     labels += [label for text in PAGES.values() for label in equation_labels(text)]
     assert not repeated(labels)
+
+
+@pytest.mark.parametrize("name", [*NOTEBOOKS, *PAGES])
+def test_a_chapters_number_in_a_link_is_its_own(name):
+    cells = NOTEBOOKS[name].cells if name in NOTEBOOKS else []
+    text = PAGES.get(name) or "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
+    assert not rhythm.wrong_numbers(text)
+
+
+def test_chapters_are_numbered_as_their_files():
+    """The site counts the chapters in the order of the contents."""
+    toc = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+    files = [chapter["file"] for chapter in toc["parts"][0]["chapters"]]
+    assert [int(name.removeprefix("chapters/")[:2]) for name in files] == list(range(1, len(files) + 1))
+    assert not [entry for part in toc["parts"] for entry in part["chapters"] if "title" in entry]
 
 
 def test_claims_are_unique_over_the_book():

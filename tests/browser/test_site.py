@@ -17,6 +17,7 @@ PAGES = sorted(FILES - {"index.html"})  # the index only redirects
 CHAPTERS = [page for page in PAGES if page.startswith("chapters/")]
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 DESKTOP = {"viewport": {"width": 1280, "height": 900}}
+FIRST_PICTURE, LONGEST_PAGE = 1800, 15_000  # of a chapter, in pixels on the desktop, with everything folded that can be
 # Without these, Chromium itself calls home.
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-sandbox"]
 
@@ -78,6 +79,25 @@ def test_page_fits_a_phone_and_is_complete(visit, page):
         # Without alt text of its own, an output gets the path of its file.
         assert picture.get_attribute("alt")
         assert not picture.get_attribute("alt").endswith(".png")
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_a_chapter_is_short_and_its_picture_early(visit, page):
+    tab = visit(page, **DESKTOP)
+    picture = tab.locator("article div.cell_output img").first
+    assert picture.evaluate("img => img.getBoundingClientRect().top + scrollY") < FIRST_PICTURE
+    assert tab.evaluate("document.documentElement.scrollHeight") <= LONGEST_PAGE
+
+
+@pytest.mark.parametrize("page", CHAPTERS)
+def test_checks_lead_to_their_equations_and_back(visit, page):
+    tab = visit(page, **DESKTOP)
+    links = tab.locator("p.check a[href^='#equation-'], p.equation-check a").all()
+    assert links, "a chapter without a checked equation"
+    for link in links:
+        target = link.get_attribute("href")
+        assert tab.locator(f"[id='{target[1:]}']").count() == 1, target
+    assert not tab.locator("pre", has_text="[ok] ").count()
 
 
 def test_index_leads_to_the_landing_page(visit):
