@@ -139,7 +139,7 @@ def test_a_learned_sigma_of_a_decoder_held_still_is_its_closed_form():
         ({"x": [[0.0, 0.0]]}, "x has shape list"),
         ({"steps": 2.5}, "steps must be a whole number"),
         ({"lr": float("nan")}, "lr must be positive and finite, found nan"),
-        ({"dtype": torch.bfloat16}, "dtype must be torch.float32 or torch.float64, found torch.bfloat16"),
+        ({"dtype": torch.bfloat16}, "must be torch.float32 or torch.float64, found torch.bfloat16"),
     ],
     ids=str,
 )

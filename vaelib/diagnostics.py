@@ -67,8 +67,8 @@ def exact_terms(vae: VAE, x: Tensor, grid: quadrature.Grid | None = None, *, q: 
     """
     if vae.latent_dim != 1:
         raise ValueError(f"vae has {vae.latent_dim} latent axes; expected one, for quadrature")
-    if x.ndim not in (2, 3):
-        raise ValueError(f"x has shape {tuple(x.shape)}; expected (N, D) or (R, N, D)")
+    x = vae._table("x", x, "N", vae.data_dim)
+    require_nonempty("x", x)
     shape = (vae.runs, x.shape[-2], 1)
     mu, log_var = vae.encode(x) if q is None else q
     for name, value in (("mu", mu), ("log_var", log_var)):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from vaelib._checks import require_at_least_one, require_finite
+from vaelib._checks import has_values, require_at_least_one, require_finite, require_tensor
 from vaelib.gaussian import gaussian_log_density, reparameterize
 from vaelib.kl import kl_to_standard_normal
 from vaelib.likelihood import gaussian_log_likelihood
@@ -78,6 +78,8 @@ def importance_weighted_bound(vae: VAE, x: Tensor, eps: Tensor) -> Tensor:
     log_prior = gaussian_log_density(z, torch.zeros_like(z), torch.zeros_like(z))
     log_q = gaussian_log_density(z, mu.unsqueeze(-2), log_var.unsqueeze(-2))
     log_weight = log_likelihood(vae, x, z) + log_prior - log_q
+    if has_values(log_weight) and log_weight.isnan().any():
+        raise ValueError("eps holds noise so large that a weight is 0 / 0; expected standard normal draws")
     return torch.logsumexp(log_weight, -1) - math.log(z.shape[-2])
 
 
@@ -133,8 +135,10 @@ def log_likelihood(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
         Log likelihood, shape ``(R, N, K)``, in nats.
 
     Raises:
-        ValueError: If `z` has another shape.
+        ValueError: If `x` or `z` has another shape or type than the models need.
     """
+    x = vae._table("x", x, "N", vae.data_dim)
+    require_tensor("z", z)
     if z.ndim != 4 or z.shape[0] != vae.runs or z.shape[1] != x.shape[-2] or z.shape[3] != vae.latent_dim:
         raise ValueError(
             f"z has shape {tuple(z.shape)}; expected (R, N, K, d) = ({vae.runs}, {x.shape[-2]}, K, {vae.latent_dim})"
@@ -146,8 +150,9 @@ def log_likelihood(vae: VAE, x: Tensor, z: Tensor) -> Tensor:
 def _draws(mu: Tensor, log_var: Tensor, eps: Tensor) -> Tensor:
     """Draws z of shape ``(R, N, K, d)`` from mu and log_var ``(R, N, d)``."""
     runs, points, latent_dim = mu.shape
-    if eps.ndim not in (3, 4) or eps.shape[-3] != points or eps.shape[-1] != latent_dim:
-        raise ValueError(f"eps has shape {tuple(eps.shape)}; expected (N, K, d) = ({points}, K, {latent_dim})")
+    require_tensor("eps", eps)
+    if eps.ndim not in (3, 4) or eps.shape[-3] != points or eps.shape[-1] != latent_dim or not eps.shape[-2]:
+        raise ValueError(f"eps has shape {tuple(eps.shape)}; expected (N, K, d) = ({points}, K, {latent_dim}) with K at least 1")
     if eps.ndim == 4 and eps.shape[0] != runs:
         raise ValueError(f"eps holds noise for {eps.shape[0]} runs; expected {runs}")
     return reparameterize(mu.unsqueeze(-2), log_var.unsqueeze(-2), eps)

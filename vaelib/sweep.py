@@ -94,7 +94,7 @@ def sweep(
     Raises:
         ValueError: If `sigmas` or `seeds` is empty or no sequence, `x` is no table, and as `VAE` and `fit` do.
     """
-    if not isinstance(x, Tensor) or x.ndim != 2:
+    if not isinstance(x, Tensor) or x.ndim != 2 or not x.numel():
         found = f"shape {tuple(x.shape)}" if isinstance(x, Tensor) else type(x).__name__
         raise ValueError(f"x must be a torch.Tensor of shape (N, D), found {found}")
     for name, value in (("sigmas", sigmas), ("seeds", seeds)):

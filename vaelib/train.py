@@ -141,9 +141,14 @@ def fit(
     if batch_size is not None and batch_size > x.shape[-2]:
         raise ValueError(f"batch_size {batch_size} is larger than the {x.shape[-2]} points of x")
     require_finite("x", x)
+    if x.is_complex() or (x.is_meta and not vae.sigma.is_meta):
+        raise ValueError(f"x is {x.dtype} on {x.device}; expected real numbers that can be moved to {vae.sigma.device}")
     dtype = dtype or (x.dtype if x.is_floating_point() else vae.sigma.dtype)
     if dtype not in (torch.float32, torch.float64):
-        raise ValueError(f"dtype must be torch.float32 or torch.float64, found {dtype}; half precision loses small steps")
+        raise ValueError(
+            f"dtype, which is that of x unless it is given, must be torch.float32 or torch.float64, found {dtype}; "
+            "half precision loses small steps"
+        )
     trained = [parameter for parameter in vae.parameters() if parameter.requires_grad]
     if not trained:
         raise ValueError("no parameter of vae requires a gradient; call vae.requires_grad_()")
