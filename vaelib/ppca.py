@@ -57,7 +57,7 @@ def maximum_likelihood(x: Tensor, *, latent_dim: int, sigma: float | None = None
         ValueError: If `x` is not a table of finite numbers, `latent_dim` does not fit, or sigma is not positive.
 
     References:
-        Tipping and Bishop (1999), Section 3.2; derived in chapter 08.
+        Tipping and Bishop (1999), Section 3.2; derived in chapter 09.
     """
     [x] = as_floating(x=x, least=torch.float32)
     if x.ndim != 2 or not x.numel():
@@ -96,7 +96,7 @@ def log_evidence(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor)
         ValueError: If sigma is not positive, a shape does not fit, or a number is not finite.
 
     References:
-        Tipping and Bishop (1999), Section 3.1; chapter 08.
+        Tipping and Bishop (1999), Section 3.1; chapter 09.
     """
     x, mean, weight, sigma = _model(x, mean, weight, sigma)
     covariance = weight @ weight.T + sigma.square() * torch.eye(len(mean), dtype=x.dtype, device=x.device)
@@ -128,7 +128,7 @@ def posterior(x: Tensor, mean: Tensor, weight: Tensor, sigma: float | Tensor) ->
         ValueError: If sigma is not positive, a shape does not fit, or a number is not finite.
 
     References:
-        Tipping and Bishop (1999), Section 3.1; chapter 08.
+        Tipping and Bishop (1999), Section 3.1; chapter 09.
     """
     x, mean, weight, sigma = _model(x, mean, weight, sigma)
     identity = torch.eye(weight.shape[1], dtype=x.dtype, device=x.device)
@@ -163,7 +163,7 @@ def elbo(x: Tensor, mu: Tensor, log_var: Tensor, mean: Tensor, weight: Tensor, s
         ValueError: If sigma is not positive, a shape does not fit, or a number is not finite.
 
     References:
-        Lucas et al. (2019), Section 3; derived in chapter 08.
+        Lucas et al. (2019), Section 3; derived in chapter 09.
     """
     x, mean, weight, mu, log_var = as_floating(x=x, mean=mean, weight=weight, mu=mu, log_var=log_var, least=torch.float32)
     x, mean, weight, sigma = _model(x, mean, weight, sigma)
@@ -194,7 +194,7 @@ def kl_per_axis(eigenvalues: Tensor, sigma: float | Tensor) -> Tensor:
         ValueError: If sigma is not positive, a shape does not fit, or a number is not finite.
 
     References:
-        Derived in chapter 08.
+        Derived in chapter 09.
 
     Example:
         >>> kl_per_axis(torch.tensor([4.0, 0.5]), 1.0).tolist() == [math.log(2), 0.0]
