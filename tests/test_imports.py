@@ -10,7 +10,7 @@ VAELIB = Path(__file__).resolve().parent.parent / "vaelib"
 CHAIN = [
     {"spiral", "gaussian", "kl", "thresholds"},
     {"likelihood"},
-    {"backprop"},
+    {"backprop", "checkup"},
     {"nets"},
     {"objective"},
     {"train"},
