@@ -28,7 +28,6 @@ ARMS = {  # (diet, layers x units): budgets
     ("process", "2x64"): STEPS,
     ("same", "1x32"): STEPS,
     ("same", "2x64"): STEPS,
-    ("model", "1x32"): STEPS[:2],
     ("model", "2x64"): STEPS,
 }
 
