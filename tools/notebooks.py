@@ -19,6 +19,7 @@ import json
 import os
 import re
 import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
@@ -30,6 +31,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 ROOT = Path(__file__).resolve().parent.parent
 HEADLINE = ROOT / "images" / "headline.png"
 CELL_TIMEOUT = 300  # seconds
+PARSER = threading.Lock()  # Python 3.11 loses count of its depth where two threads parse at once
 FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 CELL_METADATA = {"tags", "mystnb"}
 NOTEBOOK_METADATA = {
@@ -71,6 +73,11 @@ def stamp(notebook) -> dict[str, str]:
 
 def modules(sources: list[str]) -> set[Path]:
     """Files of vaelib that code imports, itself or through one of them."""
+    with PARSER:
+        return _modules(sources)
+
+
+def _modules(sources: list[str]) -> set[Path]:
     found: set[Path] = set()
     names = {"vaelib", *itertools.chain(*map(imported, sources))}
     while names:
