@@ -1,5 +1,7 @@
 """The book's promises, held over every chapter."""
 
+import re
+
 import nbformat
 import pytest
 import yaml
@@ -55,6 +57,39 @@ def test_chapters_are_numbered_as_their_files():
     files = [chapter["file"] for chapter in toc["parts"][0]["chapters"]]
     assert [int(name.removeprefix("chapters/")[:2]) for name in files] == list(range(1, len(files) + 1))
     assert not [entry for part in toc["parts"] for entry in part["chapters"] if "title" in entry]
+
+
+GREEK = "alpha beta gamma delta epsilon varepsilon zeta eta theta kappa lambda mu nu xi pi rho varrho sigma tau phi varphi chi"
+GREEK += " psi omega Gamma Delta Theta Lambda Xi Pi Sigma Phi Psi Omega"
+
+
+def greek(text: str) -> set[str]:
+    """Greek letters in the formulas of a text."""
+    return {letter for letter in re.findall(r"\\([A-Za-z]+)", text) if letter in GREEK.split()}
+
+
+def rows(section: str) -> list[str]:
+    """Rows of the tables of a section of the notation page, without their heads."""
+    return [line for line in section.split("\n") if line.startswith("| ")]
+
+
+@pytest.mark.parametrize("name", NOTEBOOKS)
+def test_every_greek_letter_of_a_chapter_is_on_the_notation_page(name):
+    general, local = PAGES["notation"].split("(local-symbols)=")
+    local = local.split("\n## ", 2)[1]
+    mine = "".join(row for row in rows(local) if f"/{name}." in row)
+    formulas = [f for c in NOTEBOOKS[name].cells if c.cell_type == "markdown" for f in re.findall(r"\$[^$]+\$", c.source)]
+    assert not greek(" ".join(formulas)) - greek(general) - greek(mine)
+
+
+def test_a_symbol_has_one_row_of_the_notation_page():
+    general = PAGES["notation"].split("(local-symbols)=")[0].split("### One spread")[0]
+    symbols = [symbol for row in rows(general) for symbol in re.findall(r"\$[^$]+\$", row.split("|")[1])]
+    assert len(symbols) > 40
+    assert repeated(symbols) in (
+        [],
+        [r"$\sigma$", r"$\sigma_\phi(x)$", r"$\sigma_{\mathrm{data}}$"],
+    )  # told apart in a table of their own
 
 
 def test_claims_are_unique_over_the_book():
