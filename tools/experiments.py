@@ -11,6 +11,7 @@ was made with, so that one that is older than its code is found.
 import argparse
 import csv
 import importlib.util
+import os
 import sys
 import time
 from pathlib import Path
@@ -72,6 +73,8 @@ def main() -> int:
     if unknown := sorted(set(names) - {path.stem for path in experiments()}):
         parser.error(f"no experiments/{unknown[0]}.py; there are: {', '.join(path.stem for path in experiments())}")
     torch.set_num_threads(1)
+    if not sys.stdout.isatty():
+        os.environ["TQDM_DISABLE"] = "1"  # a bar in a file is a long line
     for number, name in enumerate(names, start=1):
         start = time.perf_counter()
         print(f"[{number}/{len(names)}] {name} ...", flush=True)
