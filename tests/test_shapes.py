@@ -14,6 +14,7 @@ import vaelib
 
 # No tensor's shape is what these are about.
 WITHOUT = {
+    "checkup.report",
     *("likelihood.implied_sigma", "quadrature.normal_grid", "quadrature.resolving_grid", "spiral.plane_grid", "spiral.t_grid"),
     *("sweep.main", "sweep.sweep", "train.fit", "train.one_cycle", "backprop.forward", "backprop.backward"),
     *("verify.claim", "verify.rng", "verify.standard_error", "verify.verify"),
