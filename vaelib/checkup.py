@@ -10,6 +10,7 @@ import html
 import itertools
 import math
 import sys
+import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -29,6 +30,7 @@ PROBES = 256  # points at which a formula is compared
 DRAWS_OF_Z = 20_000  # by which the mean and the spread of a draw are judged
 CLOSE = 5e-3  # relative difference below which two gradients in float32 count as equal
 MOST_EIGEN = 4096  # points, or axes, of which the covariance is computed
+WIDTH = 88  # of a printed report
 WORDS = {"ok": "ok", "note": "note", "look": "LOOK", "wrong": "WRONG", "unseen": "not seen"}
 
 Sampler = Callable[[Tensor, Tensor], Tensor]
@@ -51,6 +53,12 @@ class Line(NamedTuple):
     found: str
     expected: str
     page: str
+
+    def __str__(self) -> str:
+        text = _folded(f"{WORDS[self.verdict]:>8}  ", f"{self.name}: {self.found}")
+        if self.expected and self.verdict != "ok":
+            text += "\n" + _folded(f"{'':8}  -> ", f"{self.expected} ({self.page})")
+        return text
 
 
 @dataclass(frozen=True)
@@ -75,12 +83,7 @@ class Report:
         return next(line for line in self.lines if line.name == name)
 
     def __str__(self) -> str:
-        text = []
-        for line in self.lines:
-            text.append(f"{WORDS[line.verdict]:>8}  {line.name}: {line.found}")
-            if line.expected and line.verdict != "ok":
-                text.append(f"{'':8}  -> {line.expected} ({line.page})")
-        return "\n".join([*text, *NEVER_SEEN])
+        return "\n".join([*map(str, self.lines), textwrap.fill(NEVER_SEEN, WIDTH)])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{title}</th>" for title in ("", "what", "found", "expected", "explained in"))
@@ -88,12 +91,12 @@ class Report:
             "<tr>" + "".join(f"<td>{html.escape(cell)}</td>" for cell in (WORDS[v], name, found, expected, page)) + "</tr>"
             for name, v, found, expected, page in self.lines
         ]
-        return f"<table><tr>{head}</tr>{''.join(rows)}</table><p>{html.escape(' '.join(NEVER_SEEN))}</p>"
+        return f"<table><tr>{head}</tr>{''.join(rows)}</table><p>{html.escape(NEVER_SEEN)}</p>"
 
 
 NEVER_SEEN = (
-    "Never seen from here: the order of the batches, the optimiser, clipping, a schedule of the weights, whether the points",
-    "were held out, and whether encode and log_likelihood belong to the model that you train.",
+    "Never seen from here: the order of the batches, the optimiser, clipping, a schedule of the weights, whether the points "
+    "were held out, and whether encode and log_likelihood belong to the model that you train."
 )
 
 
@@ -372,15 +375,12 @@ class _Examination:
             self.add("weight of the KL", "wrong", text, "the KL is ADDED to the loss", page)
         elif max(of_half.values()) > 1.2 * min(of_half.values()):
             text += "; with half the batch " + ", ".join(f"{b:.4g}" for size, b in of_half.items() if size != self.batch_size)
-            expected = (
-                "sum over the latents, .sum(-1), then the same mean over the batch for both terms: this weight depends on B"
-            )
+            expected = f"this weight depends on B, for one term is a mean over the batch and the other a sum; write {self.elbo()}"
             self.add("weight of the KL", "wrong", text, expected, page)
         elif abs(beta - 1) < CLOSE:
             self.add("weight of the KL", "ok", text + ", so the loss is minus the ELBO", "", page)
-        elif reason := _reduction(beta, self.D, self.d):
-            expected = f"both terms summed over their axes; {reason}"
-            self.add("weight of the KL", "wrong", text, expected, page)
+        elif reason := _reduction(beta, self.D, self.d) or _reduction(beta * self.sigma**2, self.D, 1):
+            self.add("weight of the KL", "wrong", text, f"{reason}; write {self.elbo()}", page)
         elif abs(beta - 2) < CLOSE or abs(beta - 0.5) < CLOSE:
             expected = (
                 "1; a factor 1/2 " + ("is missing before" if beta > 1 else "too many stands before") + " the KL, or it is meant"
@@ -397,6 +397,14 @@ class _Examination:
                 self.add("collapse", "look", text, "a smaller sigma: above it the collapsed state is stable", "chapter 08")
             else:
                 self.add("collapse", "ok", text + ": the collapsed state is not stable", "", "chapter 08")
+
+    def elbo(self) -> str:
+        """The loss to write."""
+        terms = {
+            "Gaussian": "((x - mean)**2 / (2 * sigma**2) + log(sigma)).flatten(1).sum(1)",
+            "Bernoulli": "F.binary_cross_entropy_with_logits(logits, x, reduction='none').flatten(1).sum(1)",
+        }
+        return f"loss = ({terms.get(self.kind, '-log_likelihood(x, z)')} + kl.flatten(1).sum(1)).mean()"
 
     def weights(self, loss: Callable, size: int) -> tuple[float, float, float, tuple[str, str] | None]:
         """Weight of minus the summed log likelihood, its residual, weight of the summed KL, and what is wrong with that KL."""
@@ -591,6 +599,11 @@ FORMULAS: dict[str, Callable[[Tensor, Tensor], list[Tensor]]] = {
 }
 
 
+def _folded(head: str, text: str) -> str:
+    """A text on lines of `WIDTH`, behind its head."""
+    return textwrap.fill(text, WIDTH, initial_indent=head, subsequent_indent=" " * len(head), break_on_hyphens=False)
+
+
 def _gradients(value: Tensor, leaves: list[Tensor]) -> list[Tensor]:
     """Gradients, zero where the value does not depend on a leaf."""
     if not value.requires_grad:
@@ -605,21 +618,13 @@ def _multiple(found: list[Tensor], wanted: list[Tensor]) -> float | None:
     return factor if (f - factor * w).norm() <= CLOSE * f.norm() and f.norm() > 0 else None
 
 
-def _reduction(beta: float, D: int, d: int) -> str:
-    """The reductions that give this beta, in words, if there are any."""
-    sizes = {"D": D, "d": d, "2": 2}
-    for powers in sorted(itertools.product((0, 1, -1), repeat=3), key=lambda p: sum(map(abs, p))):
-        if not (powers[0] or powers[1]):
-            continue
-        factor = math.prod(size**power for size, power in zip(sizes.values(), powers, strict=True))
-        if (
-            factor != 1
-            and abs(beta / factor - 1) < CLOSE
-            and all(size > 1 for size, p in zip(sizes.values(), powers, strict=True) if p)
-        ):
-            terms = [f"{name}{'' if power > 0 else '^-1'}" for name, power in zip(sizes, powers, strict=True) if power]
-            said = ["a mean over the D = %d axes of the data" % D] if powers[0] else []
-            said += ["a mean over the d = %d latents" % d] if powers[1] else []
-            said += ["a factor 1/2 that is missing or too many"] if powers[2] else []
-            return f"{' * '.join(terms)} comes of {' and '.join(said)}"
+def _reduction(factor: float, D: int, d: int) -> str:
+    """The reductions that give the KL this weight, in words, if there are any."""
+    data = {0: "", 1: f"a mean over the D = {D} axes of the data", -1: f"a KL that is divided by the D = {D} axes of the data"}
+    latents = {0: "", -1: f"a mean over the d = {d} latents"}
+    half = {0: "", 1: "no factor 1/2 before the KL", -1: "no factor 1/2 before the error, or one too many before the KL"}
+    for i, j, k in itertools.product(data, latents, half):
+        named = (i and D > 1) or (j and d > 1)
+        if named and abs(factor / (D**i * d**j * 2.0**k) - 1) < CLOSE:
+            return "this is " + ", with ".join(words for words in (data[i], latents[j], half[k]) if words)
     return ""
