@@ -9,7 +9,7 @@ from vaelib._checks import as_floating, require_finite
 
 STARTS = 64  # points of each kind, and principal axes, towards which `evidence_threshold` starts
 ROUNDS = 100  # of its ascent at most
-SHORTEST = 1e-3  # its smallest |s|, in units of 1 / collapse threshold: below, K(s) / |s|^2 would be rounding error
+SHORTEST = 1e-3  # its smallest |s|, in units of 1 / collapse threshold: below, kappa(s) / |s|^2 would be rounding error
 
 
 def collapse_threshold(x: Tensor) -> Tensor:
@@ -48,8 +48,8 @@ def evidence_threshold(x: Tensor) -> Tensor:
 
     .. math::
 
-        \sigma_*^2 &= \sup_{s \ne 0} \frac{2 K(s)}{|s|^2} \\
-        K(s) &= \log \frac1N \sum_n e^{s \cdot (x_n - \bar x)}
+        \sigma_*^2 &= \sup_{s \ne 0} \frac{2 \kappa(s)}{|s|^2} \\
+        \kappa(s) &= \log \frac1N \sum_n e^{s \cdot (x_n - \bar x)}
 
     For small s the quotient is the variance in the direction of s, so it is never below `collapse_threshold`. The
     supremum is sought by ascent from many starts, and good to about eight digits unless all of them miss it. Computed in
@@ -68,7 +68,7 @@ def evidence_threshold(x: Tensor) -> Tensor:
         Derived in chapter 08; the concavity in the mixing distribution is that of Lindsay (1983).
 
     Example:
-        >>> evidence_threshold(torch.tensor([[3.0, 0.0], [-3.0, 0.0]])).item()  # K(s) = log cosh(3 s) <= (3 s)^2 / 2
+        >>> evidence_threshold(torch.tensor([[3.0, 0.0], [-3.0, 0.0]])).item()  # kappa(s) = log cosh(3 s) <= (3 s)^2 / 2
         3.0
     """
     x = _table(x)
@@ -91,7 +91,7 @@ def _in_their_span(x: Tensor) -> tuple[Tensor, Tensor]:
     """Centred points in at most N coordinates, and the collapse threshold."""
     centred = x - x.mean(0)
     if len(x) < x.shape[1]:
-        # K(s) knows the points by their products alone, so N coordinates with the same products serve as well as D.
+        # kappa(s) knows the points by their products alone, so N coordinates with the same products serve as well as D.
         centred = torch.linalg.qr(centred.T, mode="r").R.T.contiguous()
     return centred, _scale(centred)
 
@@ -104,7 +104,7 @@ def _scale(centred: Tensor) -> Tensor:
 
 def _starts(points: Tensor) -> Tensor:
     """The best length of s in each of many directions, ``(S, D)``."""
-    # Towards points (K is large where a point is far out: the farthest ones, and some at large), and both ways along the
+    # Towards points (kappa is large where a point is far out: the farthest ones, and some at large), and both ways along the
     # first principal axes. Those need not be exact: a few rounds of the power iteration, from the same points, give them.
     farthest = points[points.norm(dim=-1).topk(min(STARTS, len(points))).indices]
     towards = torch.cat([farthest, points[:: math.ceil(len(points) / STARTS)]])
@@ -123,10 +123,11 @@ def _starts(points: Tensor) -> Tensor:
 
 
 def _uphill(s: Tensor, points: Tensor) -> tuple[Tensor, Tensor]:
-    """2K(s)/|s|^2 of s ``(S, D)``, taken as no shorter than allowed, and an s where it is no lower.
+    """2 kappa(s)/|s|^2 of s ``(S, D)``, taken as no shorter than allowed, and an s where it is no lower.
 
-    With q the quotient at s, K(s') - q|s'|^2/2 is at least its tangent bound K(s) + grad K(s).(s' - s) - q|s'|^2/2, since
-    K is convex; the bound is highest at s' = grad K(s)/q and 0 or more there. Near 0 this is the power iteration.
+    With q the quotient at s, kappa(s') - q|s'|^2/2 is at least its tangent bound
+    kappa(s) + grad kappa(s).(s' - s) - q|s'|^2/2, since kappa is convex; the bound is highest at s' = grad kappa(s)/q and 0
+    or more there. Near 0 this is the power iteration.
     """
     s = s * (SHORTEST / s.norm(dim=-1, keepdim=True)).clamp(min=1)
     exponents = s @ points.T
