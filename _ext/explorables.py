@@ -1,0 +1,49 @@
+"""Give a page its explorables: where it holds ``<div class="explorable" data-explorable="kl-landscape">``, it alone loads their scripts.
+
+The scripts are classic and deferred, because a page opened as a file may load neither modules nor data. Without them the div is
+empty, and the static figure that it names stays.
+"""
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util import logging
+from sphinx.util.fileutil import copy_asset
+
+NAME = re.compile(r'data-explorable="([^"]*)"')
+SHARED = ("engine.js", "formulas.js", "shell.js", "controls.js", "plane.js")
+logger = logging.getLogger(__name__)
+
+
+def copy_scripts(app) -> None:
+    copy_asset(
+        Path(app.srcdir, "explorables"), Path(app.outdir, "_static", "explorables"), excluded=lambda path: path.endswith(".py")
+    )
+
+
+def add_scripts(app, pagename, templatename, context, doctree) -> None:
+    """Link what the page's explorables need, the shared scripts first."""
+    if doctree is None:
+        return
+    html = (node.astext() for node in doctree.findall(nodes.raw) if "html" in node.get("format", ""))
+    names = list(dict.fromkeys(name for text in html for name in NAME.findall(text)))
+    if not names:
+        return
+    folder, scripts = Path(app.srcdir, "explorables"), list(SHARED)
+    for name in names:
+        own = f"{name.replace('-', '_')}.js"
+        if re.fullmatch(r"[a-z-]+", name) and (folder / own).exists():
+            data = own.replace(".js", "_data.js")  # numbers that vaelib wrote, as a script that assigns them
+            scripts += [data, own] if (folder / data).exists() else [own]
+        else:
+            logger.warning("no explorable named %r: expected explorables/%s", name, own, location=pagename)
+    app.add_css_file("explorables/explorables.css")
+    for script in scripts:
+        app.add_js_file(f"explorables/{script}", loading_method="defer")
+
+
+def setup(app):
+    app.connect("builder-inited", copy_scripts)
+    app.connect("html-page-context", add_scripts)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
