@@ -1,4 +1,4 @@
-"""Give a page its explorables: where it holds ``<div class="explorable" data-explorable="kl-landscape">``, it alone loads their scripts.
+"""Give a page its explorables: only where it holds ``<div class="explorable" data-explorable="NAME">``, it loads their scripts.
 
 The scripts are classic and deferred, because a page opened as a file may load neither modules nor data. Without them the div is
 empty, and the static figure that it names stays.
@@ -17,9 +17,12 @@ logger = logging.getLogger(__name__)
 
 
 def copy_scripts(app) -> None:
-    copy_asset(
-        Path(app.srcdir, "explorables"), Path(app.outdir, "_static", "explorables"), excluded=lambda path: path.endswith(".py")
-    )
+    copy_asset(Path(app.srcdir, "explorables"), Path(app.outdir, "_static", "explorables"), excluded=is_python)
+
+
+def is_python(path: str) -> bool:
+    """Whether it is the script that writes an explorable's data, which no page needs."""
+    return "__pycache__" in path or path.endswith(".py")
 
 
 def add_scripts(app, pagename, templatename, context, doctree) -> None:

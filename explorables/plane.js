@@ -9,7 +9,7 @@
         margin: room in pixels for what stands outside the axes. label: what the picture is, for those who do not see it. */
     constructor(ui, parent, { label, x, y, ratio = 1.4, logX = false, margin = {}, xLabel = "", yLabel = "" }) {
       Object.assign(this, { ui, x, y, logX, xLabel, yLabel, handles: [] });
-      this.margin = { left: 40, right: 10, top: 8, bottom: xLabel ? 38 : 22, ...margin };
+      this.margin = { left: yLabel ? 50 : 34, right: 10, top: 8, bottom: xLabel ? 38 : 22, ...margin };
       this.canvas = el("canvas", { role: "img", "aria-label": label });
       this.root = parent.appendChild(el("div", { class: "plane", style: `aspect-ratio: ${ratio}` }, this.canvas));
       this.pen = this.canvas.getContext("2d");
