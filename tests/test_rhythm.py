@@ -102,6 +102,10 @@ def bare_truth(notebook):
     notebook.cells[4].outputs[0].text += "the bound holds: True\n"
 
 
+def bare_value(notebook):
+    notebook.cells[4].outputs.append(new_output("execute_result", data={"text/plain": "1"}))
+
+
 def heading_in_a_fold(notebook):
     notebook.cells[5].source += "\n\n### Deeper still"
 
@@ -134,6 +138,7 @@ def test_the_good_chapter_passes_every_check():
         (rhythm.nothing_to_change, folded_change),
         (rhythm.nothing_to_change, nothing_that_changes),
         (rhythm.bare_truths, bare_truth),
+        (rhythm.bare_values, bare_value),
         (rhythm.torn_folds, heading_in_a_fold),
         (rhythm.torn_folds, open_fold),
     ],

@@ -7,7 +7,8 @@ nothing: neither the folds ``<details>``, nor exercises, nor references, nor the
 import re
 from collections.abc import Iterator
 
-from tools.checks import directives, pictures, stdout, tags
+from tools.checks import directives, number_of, pictures, stdout, tags
+from tools.notebooks import code_cells
 
 MOST_WORDS = 3000
 MOST_OPEN_CELLS = 15
@@ -139,6 +140,12 @@ def bare_truths(notebook):
     return [f"prints {line!r}: a truth without its size" for line in lines]
 
 
+def bare_values(notebook):
+    """Cells that end in an expression, whose representation nobody wants to read."""
+    cells = [cell for cell in code_cells(notebook) if any(output.output_type == "execute_result" for output in cell.outputs)]
+    return [f"{number_of(cell, notebook)} shows the value of {cell.source.splitlines()[-1]!r}" for cell in cells]
+
+
 def torn_folds(notebook):
     """A fold holds no heading, and ends before the next one."""
     depth, found = 0, []
@@ -165,5 +172,6 @@ CHECKS = [
     unlisted_misconceptions,
     nothing_to_change,
     bare_truths,
+    bare_values,
     torn_folds,
 ]
