@@ -4,6 +4,7 @@ The scripts are classic and deferred, because a page opened as a file may load n
 empty, and the static figure that it names stays.
 """
 
+import json
 import re
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from sphinx.util.fileutil import copy_asset
 
 NAME = re.compile(r'data-explorable="([^"]*)"')
 SHARED = ("engine.js", "formulas.js", "shell.js", "controls.js", "plane.js")
+MOST = 150_000  # bytes that a notebook may send with its page
 logger = logging.getLogger(__name__)
 
 
@@ -23,6 +25,35 @@ def copy_scripts(app) -> None:
 def is_python(path: str) -> bool:
     """Whether it is the script that writes an explorable's data, which no page needs."""
     return "__pycache__" in path or path.endswith(".py")
+
+
+def stored(notebook: Path, name: str) -> dict | None:
+    """What an execution of the notebook stored under this name: an output of type application/json."""
+    if notebook.suffix != ".ipynb":
+        return None
+    cells = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+    outputs = (output.get("data", {}).get("application/json", {}) for cell in cells for output in cell.get("outputs", ()))
+    return next((data for data in outputs if data.get("name") == name), None)
+
+
+def data_script(data: dict) -> str:
+    """A classic script that assigns it: a page opened as a file may fetch nothing."""
+    return f"(globalThis.VaeData ??= {{}}).{data['name']} = {json.dumps(data, separators=(',', ':'))};\n"
+
+
+def add_data(app, pagename: str, name: str) -> list[str]:
+    """Write what the page's own notebook stored for this explorable; the scripts to link for it."""
+    data = stored(Path(app.env.doc2path(pagename)), name)
+    if data is None:
+        return []
+    text = data_script(data)
+    if len(text) > MOST:
+        logger.warning("%d bytes travel with %s; expected at most %d", len(text), name, MOST, location=pagename)
+    script = f"data/{name}.js"
+    target = Path(app.outdir, "_static", "explorables", script)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_text(text, encoding="utf-8")
+    return ["networks.js", script]
 
 
 def add_scripts(app, pagename, templatename, context, doctree) -> None:
@@ -38,7 +69,8 @@ def add_scripts(app, pagename, templatename, context, doctree) -> None:
         own = f"{name.replace('-', '_')}.js"
         if re.fullmatch(r"[a-z-]+", name) and (folder / own).exists():
             data = own.replace(".js", "_data.js")  # numbers that vaelib wrote, as a script that assigns them
-            scripts += [data, own] if (folder / data).exists() else [own]
+            scripts += [data] if (folder / data).exists() else add_data(app, pagename, Path(own).stem)
+            scripts.append(own)
         else:
             logger.warning("no explorable named %r: expected explorables/%s", name, own, location=pagename)
     app.add_css_file("explorables/explorables.css")
