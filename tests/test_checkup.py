@@ -3,6 +3,11 @@
 import copy
 import itertools
 import math
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 import torch
@@ -13,6 +18,8 @@ from vaelib import checkup, ppca, spiral
 from vaelib.nets import VAE
 from vaelib.quadrature import log_evidence
 from vaelib.train import fit
+
+ROOT = Path(__file__).resolve().parent.parent
 
 
 def trained(model, x, beta=1.0):
@@ -137,13 +144,19 @@ FAULTS = {
         "gaussian",
         {"loss": mse_mean_kl_mean, "bound": lambda m: None, **SIGMA_ONE},
         "weight of the KL",
-        r"beta = 3\.5: .*sigma = 1\.87.*a mean over the D = 7 axes",
+        r"beta = 3\.5: .*sigma = 1\.87.*a mean over the D = 7 axes.*error = \(\(x - mean\)\*\*2 / ",
+    ),
+    "mean-mse-beside-another-sigma": (
+        "gaussian",
+        {"loss": mse_mean_kl_mean, "bound": lambda m: None},
+        "weight of the KL",
+        r"sigma = 1\.87.*a mean over the D = 7 axes",
     ),
     "bce-mean-kl-sum": (
         "bernoulli",
         {"loss": lambda m: lambda x, z, mu, lv: F.binary_cross_entropy_with_logits(m.decode(z), x) + kl(mu, lv).sum()},
         "weight of the KL",
-        r"beta = 140.*with half the batch 70",
+        r"(?s)beta = 140.*with half the batch 70.*error = F\.binary_cross_entropy_with_logits\(.*loss = \(error \+ kl\)\.mean",
     ),
     "kl-mean-over-latents": (
         "gaussian",
@@ -155,7 +168,7 @@ FAULTS = {
         "gaussian",
         {"loss": lambda m: lambda x, z, mu, lv: (-m.log_likelihood(x, z) + kl(mu, 2 * lv)).mean()},
         "KL",
-        r"exp\(log_var\) is used as the standard deviation|weight .* in log_var",
+        r"exp\(log_var\) is used as the standard deviation .* kl = 0\.5 \* \(mu\*\*2 \+ log_var\.exp\(\) - 1 - log_var\)",
     ),
     "exp-log-var-as-std-in-the-draw": (
         "gaussian",
@@ -167,13 +180,13 @@ FAULTS = {
         "gaussian",
         {"loss": lambda m: lambda *given: m.loss(*given, beta=0.5)},
         "weight of the KL",
-        r"1/2 too many",
+        r"one too many before the KL",
     ),
     "kl-without-its-half": (
         "gaussian",
         {"loss": lambda m: lambda *given: m.loss(*given, beta=2.0)},
         "weight of the KL",
-        r"1/2 is missing",
+        r"no factor 1/2 before the KL",
     ),
     "kl-summed-without-dim": (
         "gaussian",
@@ -256,6 +269,24 @@ FAULTS = {
         "draw of z",
         r"one eps for the whole batch",
     ),
+    "one-eps-for-all-axes": (
+        "gaussian",
+        {"sample": lambda m: lambda mu, lv: mu + (lv / 2).exp() * torch.randn_like(mu[:, :1])},
+        "draw of z",
+        r"one eps for all axes",
+    ),
+    "log-var-detached": (
+        "gaussian",
+        {"sample": lambda m: lambda mu, lv: mu + (lv / 2).exp().detach() * torch.randn_like(mu)},
+        "draw of z",
+        r"no gradient reaches log_var",
+    ),
+    "noise-off-centre": (
+        "gaussian",
+        {"sample": lambda m: lambda mu, lv: mu + (lv / 2).exp() * (torch.randn_like(mu) + 0.2)},
+        "draw of z",
+        r"off mu",
+    ),
     "no-noise": ("gaussian", {"sample": lambda m: lambda mu, lv: mu}, "draw of z", r"no noise"),
     "mean-of-logs": (
         "gaussian",
@@ -285,9 +316,59 @@ def test_a_planted_fault_is_found_and_named(fault):
     found = examine(model, x, **{what: change(model) for what, change in changes.items()})
     line = found[name]
     assert line in found.findings, found
-    assert __import__("re").search(expected, f"{line.found} {line.expected}"), line
+    assert re.search(expected, f"{line.found} {line.expected} {line.write}"), line
     # The fault itself, and nothing beside it but what follows from it.
     assert {other.name for other in found.findings} <= {name, "collapse"}, found
+
+
+def test_a_kl_that_is_estimated_from_z_is_one():
+    model, x = Plain((7,), 3, "gaussian"), data((7,), "gaussian")
+
+    def loss(x, z, mu, log_var):
+        q = torch.distributions.Normal(mu, (log_var / 2).exp())
+        by_draw = (q.log_prob(z) - torch.distributions.Normal(0, 1).log_prob(z)).sum(-1)
+        return (0.5 * by_draw - model.log_likelihood(x, z)).mean()
+
+    found = examine(model, x, loss=loss)
+    assert found["reconstruction"].verdict == found["KL"].verdict == "ok" and "estimated" in found["KL"].found
+    assert found.numbers["beta"] == pytest.approx(0.5, rel=1e-3)
+
+
+@pytest.mark.parametrize("beta", [1.0, 1.4])
+def test_a_weight_above_the_threshold_of_binary_data_is_seen(beta):
+    """Of independent fair bits the threshold is the largest eigenvalue of their correlations."""
+    model, x = Plain((7,), 3, "bernoulli"), data((7,), "bernoulli", n=200)
+    largest = torch.linalg.eigvalsh(torch.corrcoef(x.double().T))[-1].item()
+    assert 1.2 < largest < 1.35
+    found = examine(model, x, loss=lambda *given: model.loss(*given, beta=beta))["collapse"]
+    assert f"beta = {beta:g} against {largest:.3g}" in found.found
+    assert found.verdict == ("look" if beta > largest else "ok")
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_in_half_precision_nothing_else_is_found(dtype):
+    x = data((7,), "gaussian")
+    model = trained(Plain((7,), 3, "gaussian"), x).to(dtype)
+    found = examine(model, x.to(dtype))
+    assert [line.name for line in found.findings] == ["overflow"], found
+    assert "float32" in found["overflow"].expected
+
+
+def test_a_picture_of_latents_is_drawn_without_an_alarm():
+    def encode(x):
+        return x[:, None].expand(-1, 16, -1, -1), 0 * x[:, None].expand(-1, 16, -1, -1)
+
+    def log_likelihood(x, z):
+        return torch.distributions.Normal(z.mean(1), 1.0).log_prob(x).flatten(1).sum(1)
+
+    found = checkup.report(
+        torch.randn(20, 16, 16, generator=torch.Generator().manual_seed(0)),
+        encode=encode,
+        log_likelihood=log_likelihood,
+        sample=lambda mu, log_var: mu + (log_var / 2).exp() * torch.randn_like(mu),
+        draws=2,
+    )
+    assert found["draw of z"].verdict == "ok" and found.numbers["latents"] == 4096
 
 
 def test_data_outside_the_unit_interval_under_a_cross_entropy():
@@ -300,7 +381,7 @@ def test_overflow_and_collapse_are_seen():
     wide = examine(model, x, encode=lambda x: (model.encode(x)[0], 0 * x[:, :3] + 60), bound=None, draws=2)
     assert "where exp(log_var) overflows" in wide["overflow"].expected
     dead = examine(model, x, encode=lambda x: (0 * x[:, :3], 0 * x[:, :3]), bound=None)
-    assert dead["latents"].verdict == "look" and "0 of 3 latents active" in dead["latents"].found
+    assert dead["latents"].verdict == "look" and "0 of 3 active" in dead["latents"].found
 
 
 def test_the_bound_is_that_of_a_linear_model():
@@ -342,7 +423,7 @@ def test_the_bound_is_the_evidence_of_a_spiral():
     [
         ({"encode": lambda x: x}, "encode returned Tensor; expected two tensors"),
         ({"encode": lambda x: (x, x[:1])}, r"expected \(20, ...\) twice"),
-        ({"log_likelihood": lambda x, z: z.sum()}, r"log_likelihood returned \(\) for 60 points"),
+        ({"log_likelihood": lambda x, z: z.sum()}, r"log_likelihood returned \(\); expected \(60,\)"),
         ({"log_likelihood": lambda x, z: z.sum(-1, keepdim=True)}, r"log_likelihood returned \(60, 1\)"),
         ({"loss": lambda x, z, mu, log_var: mu}, "loss returned"),
         ({"sample": lambda mu, log_var: mu[0]}, "sample returned"),
@@ -361,4 +442,40 @@ def test_a_report_reads_as_text_and_as_a_table():
     model, x = Plain((7,), 3, "gaussian"), data((7,), "gaussian")
     found = checkup.report(x, encode=model.encode, log_likelihood=model.log_likelihood, draws=5)
     assert "not seen  loss" in str(found) and "Never seen from here" in str(found)
-    assert found._repr_html_().count("<tr>") == len(found.lines) + 1
+    assert found._repr_html_().count("<tr>") == len(found.lines)
+    wrong = examine(model, x, loss=lambda x, z, mu, lv: model.loss(x, z, mu, lv, beta=-1.0))
+    lines = str(wrong).splitlines()
+    assert lines[0].startswith("Check-up: 1 wrong, ")
+    assert lines[1:3] == ["   WRONG  weight of the KL: beta = -1", "          -> the KL is ADDED to the loss (chapter 05)"]
+    assert max(map(len, lines)) <= 88
+    assert wrong._repr_html_().index("<b>WRONG</b>") < wrong._repr_html_().index("not seen" if "unseen" in str(wrong) else ">ok<")
+    assert "&lt;" in checkup.Line("a", "ok", "1 < 2", "chapter 01").row()
+
+
+def test_it_runs_with_torch_and_numpy_alone():
+    needs = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert {re.match(r"\w+", need)[0] for need in needs["dependencies"]} == {"numpy", "torch", "tqdm"}
+    assert [re.match(r"\w+", need)[0] for need in needs["optional-dependencies"]["plot"]] == ["matplotlib"]
+    program = """
+import sys
+sys.modules.update(dict.fromkeys(["matplotlib", "scipy", "sklearn"]))  # to import one raises
+import torch
+from vaelib import checkup
+x = torch.randn(50, 3)
+normal = torch.distributions.Normal
+encode, log_likelihood = lambda x: (x[:, :1], 0 * x[:, :1]), lambda x, z: normal(z, 1.0).log_prob(x).sum(-1)
+print(checkup.report(x, encode=encode, log_likelihood=log_likelihood))
+"""
+    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=ROOT)
+    assert ran.returncode == 0 and ran.stdout.startswith("Check-up: "), ran.stderr
+
+
+def test_the_program_in_the_readme_runs():
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"## Use it on your own VAE\n.*?```python\n(.*?)```", readme, re.DOTALL)
+    model, x = Plain((7,), 3, "gaussian"), data((7,), "gaussian")
+    names = {"model": model, "x_held_out": x}
+    exec(program, names)
+    found = names["found"]
+    assert found["weight of the KL"].verdict == "wrong" and "a mean over the D = 7 axes" in found["weight of the KL"].expected
+    assert found["draw of z"].verdict == found["likelihood"].verdict == "ok"

@@ -13,7 +13,11 @@ from packaging.utils import canonicalize_name
 from tools import lock
 
 ROOT = Path(__file__).resolve().parent.parent
-CODE = [path for folder in ("vaelib", "tools", "tests", "_ext", ".") for path in sorted((ROOT / folder).glob("*.py"))]
+CODE = [
+    path
+    for folder in ("vaelib", "vaelib/checkup", "tools", "tests", "_ext", ".")
+    for path in sorted((ROOT / folder).glob("*.py"))
+]
 CHAPTERS = sorted((ROOT / "chapters").glob("*.ipynb"))
 OWNERS = packages_distributions()
 OURS = {"vaelib", "tools", "tests", "conftest"}
