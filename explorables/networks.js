@@ -68,5 +68,16 @@ globalThis.Networks = (() => {
     return kl / mass;
   }
 
-  return { floats, network, decoderCurve, exactPosterior, gap };
+  /** Standard normal numbers, the same for the same seed. */
+  function random(seed) {
+    const uniform = () => { // mulberry32
+      seed = (seed + 0x6d2b79f5) | 0;
+      let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
+      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
+      return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
+    };
+    return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
+  }
+
+  return { floats, network, decoderCurve, exactPosterior, gap, random };
 })();
