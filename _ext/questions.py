@@ -1,8 +1,8 @@
-"""The questions page: its anchors are its addresses, and a page with ``<div class="finder">`` gets the finder and what it searches.
+"""The questions page: its anchors are its addresses. A page with ``<div class="finder">`` gets the finder and what it searches.
 
-The finder (`explorables/finder.js`) folds and filters the answers on the questions page itself. On another page it needs the list:
-each question with its anchor and the first sentence of its answer, which travels as a script, since a page opened as a file may
-fetch nothing.
+The finder (`explorables/finder.js`) folds and filters the answers on the questions page itself. On another page it needs the
+list: each question with its anchor and the first sentence of its answer, which travels as a script, since a page opened as a
+file may fetch nothing.
 """
 
 import json
@@ -13,7 +13,7 @@ from typing import NamedTuple
 from docutils import nodes
 
 PAGE = "back/questions"
-SENTENCE = re.compile(r".+?[.?!:](?=\s+[A-Z$\\(]|\s*$)", re.DOTALL)
+SENTENCE = re.compile(r".+?[.?!](?=\s+[A-Z$\\(]|\s*$)", re.DOTALL)
 
 
 class Question(NamedTuple):
