@@ -95,14 +95,15 @@
     }
 
     /** A path through pixels [[x, y], ...]. */
-    mark(places, { color, width = 2, dash = [], alpha = 1, fill = null }) {
+    mark(places, { color, width = 2, dash = [], alpha = 1, fill = null, round = false }) {
       const { pen } = this;
       pen.beginPath();
       for (const [x, y] of places) pen.lineTo(x, y);
       pen.globalAlpha = alpha;
       if (fill) { pen.fillStyle = fill; pen.fill(); }
       if (color) {
-        Object.assign(pen, { strokeStyle: color, lineWidth: width, lineJoin: "round" });
+        const [lineJoin, lineCap] = ["round", round ? "round" : "butt"];
+        Object.assign(pen, { strokeStyle: color, lineWidth: width, lineJoin, lineCap });
         pen.setLineDash(dash);
         pen.stroke();
         pen.setLineDash([]);
@@ -131,6 +132,25 @@
     /** The area between two curves over xs. */
     area(xs, low, high, { color, alpha = 0.25 }) {
       this.mark([...this.points(xs, low), ...this.points(xs, high).reverse()], { fill: color, alpha });
+    }
+
+    /** All that lies within `width` (a number of the y axis) of a curve. */
+    tube(xs, ys, width, { color, alpha = 0.28 }) {
+      const { pen } = this;
+      const radius = Math.max(1, Math.abs(this.py(width) - this.py(0)));
+      const places = this.points(xs, ys);
+      if (radius < 25) { // a wide stroke of a bent line has notches, which discs have not
+        this.mark(places, { color, alpha, width: 2 * radius, round: true });
+        return;
+      }
+      pen.beginPath();
+      for (const [x, y] of places) {
+        pen.moveTo(x + radius, y);
+        pen.arc(x, y, radius, 0, 2 * Math.PI);
+      }
+      Object.assign(pen, { fillStyle: color, globalAlpha: alpha });
+      pen.fill();
+      pen.globalAlpha = 1;
     }
 
     /** Dots; with ring, their edge only. radius: a number, or one for each. */
@@ -164,8 +184,8 @@
       this.mark([[x1, y1], [x - uy * side, y + ux * side], [x + uy * side, y - ux * side]], { fill: color });
     }
 
-    /** A handle that moves in the plane: at() -> [x, y]; move(x, y); step: what an arrow key moves, [dx, dy]; words() -> its value
-        as text; grab() and release() frame a drag. With `anywhere`, a press beside it takes it there. */
+    /** A handle to drag: at() -> [x, y]; move(x, y); step: what an arrow key moves, [dx, dy]; words() -> its value as text;
+        grab() and release() frame a drag. With `anywhere`, a press beside it takes it there. */
     handle({ label, hue, at, move, step, words, grab = () => {}, release = () => {}, anywhere = true }) {
       const { canvas } = this;
       const [min, max] = this.x;
