@@ -78,7 +78,13 @@ def add_scripts(app, pagename, templatename, context, doctree) -> None:
         app.add_js_file(f"explorables/{script}", loading_method="defer")
 
 
+def expect_data(app, config) -> None:
+    """MyST-NB has no picture of JSON and says so; here that is what travels with the page."""
+    config.suppress_warnings.append("mystnb.unknown_mime_type")
+
+
 def setup(app):
+    app.connect("config-inited", expect_data)
     app.connect("builder-inited", copy_scripts)
     app.connect("html-page-context", add_scripts)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
