@@ -146,7 +146,7 @@
       });
       areas.axes({ x: [-2, 0, 2] });
       areas.write(62, 13, "q log(q/p)", { color: colors["kl-ink"], weight: 600 });
-      areas.write(areas.px(3.2), 13, `+${fixed(gain)} − ${fixed(loss)} = ${fixed(f)} nats`, { align: "right" });
+      areas.write(areas.px(3.2), 13, `+${fixed(gain)} − ${fixed(loss)} = ${fixed(f)}`, { align: "right" });
     }
 
     function drawBars({ evidence, elbo }, { colors } = ui) {
