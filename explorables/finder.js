@@ -98,9 +98,8 @@
     });
     root.append(all);
     const openNamed = () => {
-      const name = decodeURIComponent(location.hash.slice(1));
-      const target = name && document.getElementById(name);
-      const question = target && questions.find(({ section }) => section.contains(target));
+      const target = document.getElementById(location.hash.slice(1));
+      const question = questions.find(({ section }) => section.contains(target));
       if (!question) return;
       if (question.section.hidden) {
         input.value = "";
