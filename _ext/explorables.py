@@ -68,8 +68,8 @@ def add_scripts(app, pagename, templatename, context, doctree) -> None:
     for name in names:
         own = f"{name.replace('-', '_')}.js"
         if re.fullmatch(r"[a-z-]+", name) and (folder / own).exists():
-            data = own.replace(".js", "_data.js")  # numbers that vaelib wrote, as a script that assigns them
-            scripts += [data] if (folder / data).exists() else add_data(app, pagename, Path(own).stem)
+            parts = sorted(path.name for path in folder.glob(own.replace(".js", "_*.js")))  # what it is made of
+            scripts += [*add_data(app, pagename, Path(own).stem), *parts]
             scripts.append(own)
         else:
             logger.warning("no explorable named %r: expected explorables/%s", name, own, location=pagename)

@@ -68,6 +68,15 @@ globalThis.Networks = (() => {
     return kl / mass;
   }
 
+  /** Density at z of the aggregate: the mean of the normals N(means[n], diag(stds[n]^2)). */
+  function aggregate(means, stds) {
+    const sizes = stds.map((std) => std.reduce((size, part) => size * part * Math.sqrt(2 * Math.PI), means.length));
+    return (z) => means.reduce((sum, mean, n) => {
+      const square = mean.reduce((total, part, axis) => total + ((z[axis] - part) / stds[n][axis]) ** 2, 0);
+      return sum + Math.exp(-0.5 * square) / sizes[n];
+    }, 0);
+  }
+
   /** Standard normal numbers, the same for the same seed. */
   function random(seed) {
     const uniform = () => { // mulberry32
@@ -79,5 +88,5 @@ globalThis.Networks = (() => {
     return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
   }
 
-  return { floats, network, decoderCurve, exactPosterior, gap, random };
+  return { floats, network, decoderCurve, exactPosterior, gap, aggregate, random };
 })();
