@@ -1,67 +1,13 @@
 """The built site in a headless Chromium, opened as files: it asks the network for nothing and is readable everywhere.
 
-Run by ``make site-test``. Uses the browser named by CHROMIUM, or the first one found on the PATH.
+Run by ``make site-test``.
 """
-
-import os
-import shutil
-from pathlib import Path
 
 import pytest
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="make site-test installs it")
+from conftest import CHAPTERS, DESKTOP, PAGES, PHONE, SITE
 
-SITE = Path(__file__).resolve().parents[2] / "_build" / "html"
-FILES = {path.relative_to(SITE).as_posix() for path in SITE.rglob("*.html") if "_static" not in path.parts}
-PAGES = sorted(FILES - {"index.html"})  # the index only redirects
-CHAPTERS = [page for page in PAGES if page.startswith("chapters/")]
-PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
-DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 FIRST_PICTURE, LONGEST_PAGE = 1800, 15_000  # of a chapter, in pixels on the desktop, with everything folded that can be
-# Without these, Chromium itself calls home.
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-sandbox"]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert executable, "no browser found: install chromium, or name one with CHROMIUM=/path/to/it"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def visit(browser):
-    """Opens a page of the site, and at the end holds that nothing went wrong while it was open."""
-    troubles, contexts = [], []
-
-    def visit(page, query="", **device):
-        context = browser.new_context(**device)
-        contexts.append(context)
-        tab = context.new_page()
-        tab.on(
-            "request", lambda request: request.url.startswith(("file:", "data:")) or troubles.append(f"asked for {request.url}")
-        )
-        # A page that is left while it loads aborts what it had asked for; that is no fault of the site.
-        tab.on(
-            "requestfailed",
-            lambda request: (
-                request.failure == "net::ERR_ABORTED" or troubles.append(f"did not get {request.url}: {request.failure}")
-            ),
-        )
-        tab.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
-        tab.on("console", lambda message: message.type in ("error", "warning") and troubles.append(f"console: {message.text}"))
-        tab.goto((SITE / page).as_uri() + query)
-        tab.evaluate("window.MathJax?.startup?.promise.then(() => null)")
-        return tab
-
-    yield visit
-    for context in contexts:
-        context.close()
-    assert not troubles
 
 
 def test_the_site_is_built():
@@ -136,8 +82,3 @@ def test_sidebar_opens_on_a_phone_and_leads_to_a_chapter(visit):
     tab.locator(".primary-toggle:visible").click()
     link.click()
     tab.wait_for_url(f"**/{CHAPTERS[-1]}")
-
-
-def test_search_finds_pages(visit):
-    tab = visit("search.html", query="?q=posterior", **DESKTOP)
-    tab.locator("#search-results li").first.wait_for()
