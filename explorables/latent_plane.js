@@ -18,14 +18,17 @@
   const density = Networks.aggregate(CODES, POSTERIORS.map(({ std }) => std));
   const prior = ([a, b]) => Math.exp(-0.5 * (a * a + b * b)) / (2 * Math.PI);
   const RING = (mass) => Math.sqrt(-2 * Math.log(1 - mass)); // the radius that holds this share of the prior
-  const random = Networks.random(3);
-  const NOISE = Array.from({ length: SIDE * SIDE }, () => DATA.sigma * random()); // the same grain everywhere
+  const { normal } = VaeEngine.random(3);
+  const NOISE = Array.from({ length: SIDE * SIDE }, () => DATA.sigma * normal()); // the same grain everywhere
   const EDGE = 3.15; // of the map
   const STEPS = 9; // of the walk
   const fixed = (value) => value.toFixed(2).replace("-", "−");
 
   /** The images by their distance from z in the latent. */
-  const nearest = (z, count) => CODES.map((code, n) => [distance(code, z), n]).sort((a, b) => a[0] - b[0]).slice(0, count).map(([, n]) => n);
+  function nearest(z, count) {
+    const far = CODES.map((code) => distance(code, z));
+    return CODES.map((_, n) => n).sort((a, b) => far[a] - far[b]).slice(0, count);
+  }
 
   /** Of each class the image in its middle. */
   const median = (values) => values.sort((a, b) => a - b)[values.length >> 1];
@@ -75,7 +78,8 @@
     const [left, right] = [ui.box("panel", panels), ui.box("panel", panels)];
     const edge = { left: 1, right: 1, top: 1, bottom: 1 };
     const map = ui.plane(left, {
-      label: "The latent plane with the codes of 400 held-out images", x: [-EDGE, EDGE], y: [-EDGE, EDGE], ratio: 1, margin: edge,
+      label: "The latent plane with the codes of 400 held-out images",
+      x: [-EDGE, EDGE], y: [-EDGE, EDGE], ratio: 1, margin: edge,
     });
     map.handle({
       label: "z, which is decoded", hue: "decoder", step: [0.1, 0.1], at, move,
@@ -86,10 +90,13 @@
 
     const here = ui.plane(right, { label: "The decoded image", x: [0, 1], y: [0, 1], ratio: 2.55, margin: edge });
     ui.choice(ui.box("row", right), "show", { label: "Decoded", words: { mean: "mean", sample: "sample" } });
-    const both = right.appendChild(el("div", { style: "display: grid; grid-template-columns: 1fr 1fr; gap: 0.6rem; margin-top: 0.5rem" }));
-    const [own, again] = ["Draw here", "Its reconstruction"].map((title) => both.appendChild(el("div", {}, el("p", { class: "title" }, title))));
+    const halves = "display: grid; grid-template-columns: 1fr 1fr; gap: 0.6rem; margin-top: 0.5rem";
+    const both = right.appendChild(el("div", { style: halves }));
+    const half = (title) => both.appendChild(el("div", {}, el("p", { class: "title" }, title)));
+    const [own, again] = [half("Draw here"), half("Its reconstruction")];
     const pad = DigitPad.pad(ui, own, LEVELS);
-    const back = ui.plane(again, { label: "The reconstruction of your digit", x: [0, 1], y: [0, 1], ratio: 1, margin: edge });
+    const unit = { x: [0, 1], y: [0, 1], margin: edge };
+    const back = ui.plane(again, { ...unit, label: "The reconstruction of your digit", ratio: 1 });
     const actions = ui.box("row", right);
     ui.button(actions, "clear", () => ui.set({ drawn: "0".repeat(SIDE * SIDE) }));
     ui.button(actions, "next image", () => {
@@ -102,8 +109,10 @@
     const walk = ui.box("row");
     ui.select(walk, "from", { label: "Walk from", words: digits });
     ui.select(walk, "to", { label: "to", words: digits });
-    ui.range(walk, "along", { label: "put z on the way", steps: 100, format: (value) => `${Math.round(100 * value)} %` }).parentNode.style.flex = "1 1 12rem";
-    const strip = ui.plane(ui.root, { label: "Decoded images along the walk", x: [0, 1], y: [0, 1], ratio: STEPS, margin: edge });
+    const percent = (value) => `${Math.round(100 * value)} %`;
+    const slider = ui.range(walk, "along", { label: "put z on the way", steps: 100, format: percent });
+    slider.parentNode.style.flex = "1 1 12rem";
+    const strip = ui.plane(ui.root, { ...unit, label: "Decoded images along the walk", ratio: STEPS });
     strip.root.style.minHeight = 0;
     ui.sentence();
     ui.ending(ui.box("row"));
@@ -128,7 +137,13 @@
       return `oklch(${dark ? 0.8 : 0.5} ${dark ? 0.13 : 0.17} ${(digit * 108 + 20) % 360})`;
     };
 
+    /** [xs, ys] of an ellipse along the axes. */
+    const ellipse = (centre, radii) => [Math.cos, Math.sin].map((turn, axis) => (
+      Array.from({ length: 73 }, (_, i) => centre[axis] + radii[axis] * turn((i * Math.PI) / 36))
+    ));
+
     function drawMap(mine) {
+      const words = { size: 12, halo: true };
       map.begin();
       map.inside(() => {
         if (state.ground === "codes") {
@@ -137,9 +152,9 @@
         } else ground("tiles", tilesOverMap, colors.text);
         for (const mass of [0.5, 0.95]) {
           const radius = RING(mass);
-          const turn = Array.from({ length: 73 }, (_, i) => (i * Math.PI) / 36);
-          map.line(turn.map((a) => radius * Math.cos(a)), turn.map((a) => radius * Math.sin(a)), { color: colors.prior, dash: [6, 4] });
-          map.text(0, -radius, `${100 * mass} % of the prior`, { dy: 12, align: "center", size: 11, color: colors["prior-ink"], halo: true });
+          map.line(...ellipse([0, 0], [radius, radius]), { color: colors.prior, dash: [6, 4] });
+          const below = { ...words, dy: 12, align: "center", color: colors["prior-ink"] };
+          map.text(0, -radius, `${100 * mass} % of the prior`, below);
         }
         if (state.ground === "codes") {
           CODES.forEach(([x, y], n) => map.text(x, y, String(DATA.labels[n]), {
@@ -153,11 +168,11 @@
           map.dots([x], [y], { color: colors.text, radius: 9 });
           map.text(x, y, digit, { align: "center", base: "middle", weight: 700, color: colors.page });
         }
-        const turn = Array.from({ length: 49 }, (_, i) => (i * Math.PI) / 24);
-        const ellipse = [turn.map((t) => mine.mean[0] + 2 * mine.std[0] * Math.cos(t)), turn.map((t) => mine.mean[1] + 2 * mine.std[1] * Math.sin(t))];
-        map.line(...ellipse, { color: colors.page, width: 6 });
-        map.line(...ellipse, { color: colors["encoder-ink"], width: 3 });
-        map.text(mine.mean[0] + 2 * mine.std[0], mine.mean[1], "q of yours", { dx: 5, base: "middle", size: 12, weight: 600, color: colors["encoder-ink"], halo: true });
+        const around = ellipse(mine.mean, mine.std.map((std) => 2 * std));
+        map.line(...around, { color: colors.page, width: 6 });
+        map.line(...around, { color: colors["encoder-ink"], width: 3 });
+        const beside = { ...words, dx: 5, base: "middle", weight: 600, color: colors["encoder-ink"] };
+        map.text(mine.mean[0] + 2 * mine.std[0], mine.mean[1], "q of yours", beside);
       });
       map.axes();
       map.write(map.width - 6, map.height - 8, "z₁", { align: "right", halo: true });
@@ -177,9 +192,11 @@
       found.forEach((n, i) => {
         const [x, y] = [start + (i % 3) * (small + gap), 18 + Math.floor(i / 3) * (small + gap)];
         DigitPad.image(here, pixels(DATA.images[n]), x, y, small);
-        here.write(x + small - 2, y + 11, String(DATA.labels[n]), { size: 12, weight: 700, align: "right", color: hue(DATA.labels[n]), halo: true });
+        const label = { size: 12, weight: 700, align: "right", color: hue(DATA.labels[n]), halo: true };
+        here.write(x + small - 2, y + 11, String(DATA.labels[n]), label);
       });
-      here.describe(`Decoded ${state.show} at z; the nearest held-out images are ${found.map((n) => DATA.labels[n]).join(", ")}`);
+      const digitsOf = found.map((n) => DATA.labels[n]).join(", ");
+      here.describe(`Decoded ${state.show} at z; the nearest held-out images are ${digitsOf}`);
       here.end();
       return found;
     }
@@ -208,18 +225,19 @@
     function tell(z, found, mine, error) {
       const counts = found.reduce((all, n) => ({ ...all, [DATA.labels[n]]: (all[DATA.labels[n]] ?? 0) + 1 }), {});
       const kinds = Object.keys(counts).sort((a, b) => counts[b] - counts[a]);
-      const share = density(z) / prior(z);
       const yours = ` Your digit: error ${fixed(error)} a pixel, σ is ${fixed(DATA.sigma)}.`;
-      if (share < 0.1) {
-        return ui.say([el("span", { class: "wrong" }, "No image sends its code here. "), Math.hypot(...z) < RING(0.95) ? "The prior does draw such a z, and the decoder answers "
-          + "with a shape that no image taught it." : "The prior hardly does either: fewer than 1 in 20 of its draws lie so far out.", yours], "wrong");
+      if (density(z) < 0.1 * prior(z)) {
+        const why = Math.hypot(...z) < RING(0.95)
+          ? "The prior does draw such a z, and the decoder answers with a shape that no image taught it."
+          : "The prior hardly does either: fewer than 1 in 20 of its draws lie so far out.";
+        ui.say([el("span", { class: "wrong" }, "No image sends its code here. "), why, yours], "wrong");
+      } else if (counts[kinds[0]] >= 5) {
+        const many = `${counts[kinds[0]]} of the 6 nearest images are ${kinds[0]}s, and the loss never saw a label.`;
+        ui.say([el("span", { class: "good" }, `A patch of ${kinds[0]}s. `), many, yours], "good");
+      } else {
+        const names = `${kinds.slice(0, -1).join(", ")} and ${kinds.at(-1)} are among the 6 nearest images.`;
+        ui.say([`Classes share this place: ${names} One mean serves them all, so it is blurred.`, yours]);
       }
-      if (counts[kinds[0]] >= 5) {
-        return ui.say([el("span", { class: "good" }, `A patch of ${kinds[0]}s. `), `${counts[kinds[0]]} of the 6 nearest images are ${kinds[0]}s, `
-          + "and the loss never saw a label.", yours], "good");
-      }
-      ui.say([`Classes share this place: ${kinds.slice(0, -1).join(", ")} and ${kinds.at(-1)} are among the 6 nearest images. One mean serves them all, `
-        + "so it is blurred.", yours]);
     }
 
     function draw() {
@@ -235,9 +253,9 @@
   }
 
   Explorable.define("latent-plane", {
-    caption: "Does a loss without labels sort digits? Each character is an image that the fit never saw, at the mean of its q; the digits and their "
-      + "colours are ours. The amber haze is the aggregate of all q. Drag z to see what the decoder makes of it, draw a digit to see its q "
-      + "(amber, two standard deviations), or walk from one digit to another.",
+    caption: "Does a loss without labels sort digits? Each character is an image that the fit never saw, at the mean of its q; "
+      + "the digits and their colours are ours. The amber haze is the aggregate of all q. Drag z to see what the decoder "
+      + "makes of it, draw a digit to see its q (amber, two standard deviations), or walk from one digit to another.",
     state: {
       z1: { value: -0.4, min: -EDGE, max: EDGE },
       z2: { value: 0.3, min: -EDGE, max: EDGE },

@@ -21,7 +21,7 @@ globalThis.DigitPad = (() => {
   function pad(ui, parent, levels) {
     const { state } = ui;
     const plane = ui.plane(parent, {
-      label: "Your digit, 8 by 8 pixels: draw with the pointer, or move by the arrow keys and paint or rub out by the space bar",
+      label: "Your digit, 8 by 8 pixels: draw with the pointer, or move by arrow keys and paint or rub by the space bar",
       x: [0, SIDE], y: [SIDE, 0], ratio: 1, margin: { left: 1, right: 1, top: 1, bottom: 1 },
     });
     const inside = (place) => Math.min(SIDE - 1, Math.max(0, place));
@@ -40,7 +40,8 @@ globalThis.DigitPad = (() => {
     /** A stroke is soft at its sides, as those of the images are. */
     function paint([row, column]) {
       const soft = (ink) => Math.max(ink, 4);
-      change([[row, column, () => FULL], [row - 1, column, soft], [row + 1, column, soft], [row, column - 1, soft], [row, column + 1, soft]]);
+      const beside = [[row - 1, column], [row + 1, column], [row, column - 1], [row, column + 1]];
+      change([[row, column, () => FULL], ...beside.map((place) => [...place, soft])]);
     }
     const brush = () => (inkAt(cursor) > FULL / 2 ? rub : paint);
 
@@ -75,7 +76,8 @@ globalThis.DigitPad = (() => {
       image(plane, values, 1, 1, plane.width - 2);
       if (document.activeElement === canvas) {
         const [row, column] = cursor;
-        plane.line([column, column + 1, column + 1, column, column], [row, row, row + 1, row + 1, row], { color: ui.colors.posterior, width: 3 });
+        const corners = [[0, 1, 1, 0, 0], [0, 0, 1, 1, 0]];
+        plane.line(corners[0].map((x) => column + x), corners[1].map((y) => row + y), { color: ui.colors.posterior, width: 3 });
       }
       plane.end();
     }

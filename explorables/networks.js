@@ -25,37 +25,26 @@ globalThis.Networks = (() => {
     };
   }
 
-  // ---- one latent axis: exact posterior and evidence of a point, by sums over nodes
-
-  /** The decoder's means at nodes on [-8, 8] that are dense enough: neighbours lie less than half a sigma apart. */
-  function decoderCurve(decode, sigma) {
-    let count = 2001;
-    for (;;) {
-      const z = Float64Array.from({ length: count }, (_, i) => -8 + (16 * i) / (count - 1));
-      const means = Array.from(z, (at) => decode([at]));
-      const apart = means.slice(1).map((mean, i) => Math.hypot(...mean.map((value, axis) => value - means[i][axis])));
-      const step = apart.reduce((a, b) => Math.max(a, b)) / sigma;
-      if (step <= 0.5) return { z, means, sigma };
-      count = (count - 1) * Math.ceil(step / 0.5) + 1;
+  /** A decoder of one latent axis at nodes that lie less than half a sigma apart, for the engine's evidence and posterior. */
+  function grid(decode, sigma) {
+    for (let nodes = 2001; ;) {
+      const step = 16 / (nodes - 1);
+      const z = Float64Array.from({ length: nodes }, (_, i) => -8 + i * step);
+      const means = new Float64Array(2 * nodes);
+      z.forEach((at, i) => means.set(decode([at]), 2 * i));
+      let widest = 0;
+      for (let i = 2; i < means.length; i += 2) {
+        widest = Math.max(widest, Math.hypot(means[i] - means[i - 2], means[i + 1] - means[i - 1]));
+      }
+      if (widest <= 0.5 * sigma) return { z, means, sigma, step, limit: 8, joint: new Float64Array(nodes) };
+      nodes = (nodes - 1) * Math.ceil(widest / (0.5 * sigma)) + 1;
     }
   }
 
-  /** log p(x), and log p(z | x) at the curve's nodes. */
-  function exactPosterior({ z, means, sigma }, x) {
-    const constant = 0.5 * Math.log(2 * Math.PI) + x.length * Math.log(sigma * Math.sqrt(2 * Math.PI));
-    const logJoint = z.map((at, i) => {
-      let square = at * at;
-      for (let axis = 0; axis < x.length; axis++) square += ((x[axis] - means[i][axis]) / sigma) ** 2;
-      return -0.5 * square - constant;
-    });
-    const top = logJoint.reduce((a, b) => Math.max(a, b));
-    const mass = (z[1] - z[0]) * logJoint.reduce((sum, value) => sum + Math.exp(value - top), 0);
-    const logEvidence = top + Math.log(mass);
-    return { logEvidence, logDensity: logJoint.map((value) => value - logEvidence) };
-  }
-
-  /** KL(N(mu, e^logVar) || p(z | x)), nats: what the ELBO of this point lacks of log p(x). */
-  function gap({ z }, { logDensity }, mu, logVar) {
+  /** KL(N(mu, e^logVar) || p(z | x)), nats: what the ELBO lacks of log p(x), for the point that the grid has seen last. */
+  function gap({ z, step, joint }, mu, logVar) {
+    const top = joint.reduce((a, b) => Math.max(a, b));
+    const logMass = top + Math.log(step * joint.reduce((sum, value) => sum + Math.exp(value - top), 0));
     const std = Math.exp(0.5 * logVar);
     let [kl, mass] = [0, 0];
     for (let i = 0; i < z.length; i++) {
@@ -63,7 +52,7 @@ globalThis.Networks = (() => {
       const q = Math.exp(-0.5 * e * e);
       if (q < 1e-16) continue;
       mass += q;
-      kl += q * (-0.5 * e * e - Math.log(std * Math.sqrt(2 * Math.PI)) - logDensity[i]);
+      kl += q * (-0.5 * e * e - Math.log(std * Math.sqrt(2 * Math.PI)) - joint[i] + logMass);
     }
     return kl / mass;
   }
@@ -77,16 +66,5 @@ globalThis.Networks = (() => {
     }, 0);
   }
 
-  /** Standard normal numbers, the same for the same seed. */
-  function random(seed) {
-    const uniform = () => { // mulberry32
-      seed = (seed + 0x6d2b79f5) | 0;
-      let t = Math.imul(seed ^ (seed >>> 15), seed | 1);
-      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-      return (((t ^ (t >>> 14)) >>> 0) + 0.5) / 2 ** 32;
-    };
-    return () => Math.sqrt(-2 * Math.log(uniform())) * Math.cos(2 * Math.PI * uniform());
-  }
-
-  return { floats, network, decoderCurve, exactPosterior, gap, aggregate, random };
+  return { floats, network, grid, gap, aggregate };
 })();

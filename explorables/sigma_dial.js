@@ -1,4 +1,4 @@
-/* Chapter 07: the decoders of its sweep behind one dial. Weights, q and all numbers of the curves were stored by the chapter. */
+/* Chapter 07: the decoders of its sweep behind one dial. The chapter stored their weights, q, and the numbers of the curves. */
 "use strict";
 (() => {
   const { el } = Explorable;
@@ -8,11 +8,11 @@
   const AT_THRESHOLD = DATA.sigma_c / NOISE;
   const BEST = Math.max(...fresh.filter((value) => value !== null));
   const GOOD = 0.05; // nats: the chapter's criterion for a good sigma
-  const pairs = (text) => { const all = Networks.floats(text); return Array.from({ length: all.length / 2 }, (_, i) => [all[2 * i], all[2 * i + 1]]); };
-  const X = pairs(DATA.x);
-  const X_AXES = [X.map(([a]) => a), X.map(([, b]) => b)];
-  const T = Array.from({ length: 200 }, (_, i) => 0.1 + (0.9 * i) / 199);
-  const SPIRAL = [Math.cos, Math.sin].map((turn) => T.map((t) => 2.5 * t * turn(2.8 * Math.PI * t)));
+  const X = Networks.floats(DATA.x);
+  const POINTS = X.length / 2;
+  const axes = (flat) => [0, 1].map((axis) => Array.from({ length: flat.length / 2 }, (_, i) => flat[2 * i + axis]));
+  const X_AXES = axes(X);
+  const SPIRAL = axes(VaeEngine.curve(Array.from({ length: 200 }, (_, i) => 0.1 + (0.9 * i) / 199), 1.4));
   const Q = DATA.q.map((parts) => parts.map(Networks.floats));
   const fixed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
 
@@ -22,19 +22,17 @@
     if (!made[at]) {
       const sigma = ratios[at] * NOISE;
       const decode = Networks.network(DATA.decoders[at], "decoder");
-      const curve = Networks.decoderCurve(decode, sigma);
-      const thin = Math.max(1, Math.floor(curve.z.length / 2000));
-      const shown = curve.means.filter((_, i) => i % thin === 0 && Math.abs(curve.z[i]) <= 3.5);
-      made[at] = { sigma, decode, curve, shown: [shown.map(([a]) => a), shown.map(([, b]) => b)] };
+      const grid = Networks.grid(decode, sigma);
+      const shown = axes(Array.from({ length: 1401 }, (_, i) => [...decode([-3.5 + i / 200])]).flat());
+      made[at] = { sigma, decode, grid, shown };
     }
     return made[at];
   }
 
   /** 200 draws of the model, the same at each visit. */
   function samples({ decode, sigma }) {
-    const random = Networks.random(7);
-    const drawn = Array.from({ length: 200 }, () => decode([random()]).map((mean) => mean + sigma * random()));
-    return [drawn.map(([a]) => a), drawn.map(([, b]) => b)];
+    const { normal } = VaeEngine.random(7);
+    return axes(Array.from({ length: 200 }, () => [...decode([normal()]).map((mean) => mean + sigma * normal())]).flat());
   }
 
   function verdict(at) {
@@ -46,16 +44,16 @@
   }
 
   const TELL = {
-    darts: () => [["Far too thin. ", "wrong"], `The curve darts from point to point. Its training error is the smallest of all, and fresh points get less than `
-      + `−20 nats. The best σ gives them ${fixed(BEST)}.`],
-    thin: (at) => [["Too thin. ", "wrong"], `The curve bends after the noise of its training points. They get ${fixed(train[at])} nats; fresh points get `
-      + `${fixed(fresh[at])}, which is ${fixed(BEST - fresh[at])} below the best σ.`],
-    right: (at) => [["Right. ", "good"], `The tube covers the cloud and follows its middle. Fresh points get ${fixed(fresh[at])} nats; `
-      + `the process itself gives them ${fixed(ceiling)}.`],
-    wide: (at) => [["Wide. ", ""], `One blob covers many points, so z has less to say: ${fixed(rate[at])} nats. Fresh points get ${fixed(fresh[at])}, `
-      + `which is ${fixed(BEST - fresh[at])} below the best σ.`],
-    dead: (at) => [["Dead. ", "wrong"], `One blob covers everything and z has nothing left to say: every posterior is the prior, the KL is `
-      + `${fixed(Math.abs(rate[at]))} nats. σ is past √λmax, which is ${fixed(AT_THRESHOLD)} times the noise here.`],
+    darts: () => [["Far too thin. ", "wrong"], "The curve darts from point to point. Its training error is the smallest, "
+      + `and fresh points get less than −20 nats. The best σ gives them ${fixed(BEST)}.`],
+    thin: (at) => [["Too thin. ", "wrong"], "The curve bends after the noise of its training points. "
+      + `They get ${fixed(train[at])} nats; fresh ones get ${fixed(fresh[at])}, ${fixed(BEST - fresh[at])} below the best σ.`],
+    right: (at) => [["Right. ", "good"], "The tube covers the cloud and follows its middle. "
+      + `Fresh points get ${fixed(fresh[at])} nats; the process itself gives them ${fixed(ceiling)}.`],
+    wide: (at) => [["Wide. ", ""], `One blob covers many points, so z has less to say: ${fixed(rate[at])} nats. `
+      + `Fresh points get ${fixed(fresh[at])}, which is ${fixed(BEST - fresh[at])} below the best σ.`],
+    dead: (at) => [["Dead. ", "wrong"], "One blob covers everything and z has nothing left to say: each posterior is the "
+      + `prior, the KL is ${fixed(Math.abs(rate[at]))} nats. σ is past √λmax, ${fixed(AT_THRESHOLD)} times the noise here.`],
   };
 
   function build(ui) {
@@ -66,17 +64,14 @@
     const [left, right] = [ui.box("panel", panels), ui.box("panel", panels)];
 
     const margin = { left: 2, right: 2, top: 2, bottom: 2 };
-    const plane = ui.plane(left, { label: "Data, decoder curve and its tube", x: [-2.95, 2.75], y: [-2.35, 2.95], ratio: 5.7 / 5.3, margin });
+    const plane = ui.plane(left, {
+      label: "Data, decoder curve and its tube", x: [-2.95, 2.75], y: [-2.35, 2.95], ratio: 5.7 / 5.3, margin,
+    });
     const small = { left: 40, right: 8, top: 18, bottom: 20 };
     const latent = ui.plane(right, {
       label: "The latent axis", x: [-3.5, 3.5], y: [0, 1], ratio: 3.1, margin: small,
     });
-    const along = { x: [0.04, 12.5], logX: true, ratio: 2.45, margin: small };
-    const nats = ui.plane(right, { ...along, label: "Log evidence against sigma", y: [-3.75, -2.1] });
-    const kl = ui.plane(right, { ...along, label: "KL against sigma", y: [-0.4, 9] });
-    const trade = ui.plane(right, {
-      label: "Distortion against rate", x: [-0.2, 8.7], y: [Math.log(0.018), Math.log(6)], ratio: 2.45, margin: small,
-    });
+    const charts = SigmaCharts(ui, right, DATA, go);
 
     // The dial: one stop for each sigma that was trained.
     const dial = el("input", { type: "range", min: 0, max: ratios.length - 1, step: 1, oninput: () => go(Number(dial.value)) });
@@ -85,7 +80,9 @@
     dial.before(value);
     const stops = [["0.05", "0.05: darts"], ["1", "1: right"], ["3", "3: wide"], ["10", "10: dead"]];
     const marks = el("div", { class: "ticks", style: "--rows: 1" }, ...stops.map(([name, words]) => el("button", {
-      type: "button", style: `--part: ${OPTIONS.indexOf(name) / (ratios.length - 1)}; --row: 0`, onclick: () => ui.set({ ratio: name }),
+      type: "button",
+      style: `--part: ${OPTIONS.indexOf(name) / (ratios.length - 1)}; --row: 0`,
+      onclick: () => ui.set({ ratio: name }),
     }, words)));
     box.append(marks);
     ui.controls.push(() => {
@@ -99,15 +96,15 @@
     ui.check(row, "samples", { label: "200 samples of the model" });
     ui.ending(row);
 
-    const nearest = ([x, y]) => X.reduce((best, [a, b], i) => {
-      const far = Math.hypot(a - x, b - y);
-      return far < best[0] ? [far, i] : best;
-    }, [Infinity, 0])[1];
+    const place = (n) => [X[2 * n], X[2 * n + 1]];
+    const far = ([x, y], n) => Math.hypot(X[2 * n] - x, X[2 * n + 1] - y);
+    const all = Array.from({ length: POINTS }, (_, n) => n);
+    const nearest = (there) => all.reduce((best, n) => (far(there, n) < far(there, best) ? n : best));
     const knob = plane.handle({
       label: "the touched point", hue: "curve", step: [0, 0],
-      at: () => X[state.point],
-      words: () => `point ${state.point + 1} of ${X.length}, at ${ui.short(X[state.point][0])}, ${ui.short(X[state.point][1])}`,
-      move: (...place) => ui.set({ point: nearest(place) }),
+      at: () => place(state.point),
+      words: () => `point ${state.point + 1} of ${POINTS}, at ${place(state.point).map(ui.short).join(", ")}`,
+      move: (...there) => ui.set({ point: nearest(there) }),
     });
     // By key: along the spiral, in whose order the points are stored.
     knob.addEventListener("keydown", (event) => {
@@ -117,19 +114,14 @@
       event.stopImmediatePropagation();
       ui.set({ point: state.point + way * (event.shiftKey ? 5 : 1) });
     }, { capture: true });
-    for (const chart of [nats, kl]) {
-      chart.canvas.addEventListener("click", (event) => {
-        const [x] = chart.at(event);
-        go(ratios.reduce((best, ratio, i) => (Math.abs(Math.log(ratio / x)) < Math.abs(Math.log(ratios[best] / x)) ? i : best), 0));
-      });
-    }
 
-    /** A stretch of the decoder's curve, by a test of its nodes. */
-    function stretch({ curve }, admits, style) {
+    /** Those stretches of the decoder's curve whose nodes pass a test. */
+    function stretches({ grid }, admits, style) {
       let run = [];
-      const flush = () => { if (run.length) plane.line(run.map(([a]) => a), run.map(([, b]) => b), style); run = []; };
-      curve.means.forEach((mean, i) => { if (admits(i)) run.push(mean); else flush(); });
-      flush();
+      for (let i = 0; i <= grid.z.length; i++) {
+        if (i < grid.z.length && admits(i)) run.push(grid.means[2 * i], grid.means[2 * i + 1]);
+        else if (run.length) { plane.line(...axes(run), style); run = []; }
+      }
     }
 
     /** The band of all blobs' centres, drawn whole and then made pale, so that it is even where it crosses itself. */
@@ -153,10 +145,10 @@
         if (state.samples) plane.dots(...samples(now), { color: colors.samples, radius: 2.2, ring: 1.2 });
         plane.line(...SPIRAL, { color: colors.curve, width: 1.2, dash: [5, 4] });
         plane.line(...now.shown, { color: colors.decoder, width: 2.2 });
-        const { z } = now.curve;
-        const high = Math.max(...posterior.logDensity) - 2; // where the density is above e^-2 of its top: 2 std of a normal
-        stretch(now, (i) => posterior.logDensity[i] > high, { color: colors.posterior, width: 8, alpha: 0.75 });
-        stretch(now, (i) => Math.abs(z[i] - mu) < 2 * std, { color: colors.encoder, width: 3.5 });
+        const { z } = now.grid;
+        const high = Math.exp(-2) * posterior.density.reduce((a, b) => Math.max(a, b)); // two std of a normal
+        stretches(now, (i) => posterior.density[i] > high, { color: colors.posterior, width: 8, alpha: 0.75 });
+        stretches(now, (i) => Math.abs(z[i] - mu) < 2 * std, { color: colors.encoder, width: 3.5 });
       });
       const words = { size: 12, halo: true };
       plane.write(6, 14, "decoder's curve and its tube, ±σ", { ...words, color: colors["decoder-ink"] });
@@ -168,9 +160,9 @@
       const bins = 340;
       const zs = Array.from({ length: bins }, (_, i) => -3.5 + (7 * (i + 0.5)) / bins);
       const exact = new Float64Array(bins);
-      now.curve.z.forEach((z, i) => {
+      now.grid.z.forEach((z, i) => {
         const bin = Math.floor(((z + 3.5) / 7) * bins);
-        if (bin >= 0 && bin < bins) exact[bin] = Math.max(exact[bin], Math.exp(posterior.logDensity[i]));
+        if (bin >= 0 && bin < bins) exact[bin] = Math.max(exact[bin], posterior.density[i]);
       });
       const q = zs.map((z) => {
         const nearby = Math.max(0, Math.abs(z - mu) - 3.5 / bins); // a q thinner than a bin shows its top
@@ -194,78 +186,15 @@
       latent.end();
     }
 
-    /** The curve of all sigmas, its present point, and a rule at it. */
-    function trace(chart, xs, ys, hue, at) {
-      chart.line(xs.filter((_, i) => ys[i] !== null), ys.filter((v) => v !== null), { color: colors[hue] });
-      chart.dots(xs.filter((_, i) => ys[i] !== null), ys.filter((v) => v !== null), { color: colors[hue], radius: 2.5 });
-      if (ys[at] === null) return;
-      chart.dots([xs[at]], [ys[at]], { color: colors.page, radius: 7 });
-      chart.dots([xs[at]], [ys[at]], { color: colors[hue], radius: 5 });
-    }
-
-    const TICKS = [0.05, 0.2, 0.5, 1, 2, 5, 10];
-    const title = (chart, hue, text) => chart.write(chart.margin.left, 12, text, { size: 12, weight: 600, color: colors[`${hue}-ink`] });
-
-    function drawNats(at) {
-      nats.begin();
-      nats.inside(() => {
-        nats.rule({ x: ratios[at] }, { color: colors.guide, width: 2 });
-        nats.rule({ x: AT_THRESHOLD }, { color: colors.muted, width: 1, dash: [3, 3] });
-        nats.rule({ y: ceiling }, { color: colors.curve, width: 1 });
-        const known = ratios.map((_, i) => i).filter((i) => train[i] !== null);
-        nats.line(known.map((i) => ratios[i]), known.map((i) => train[i]), { color: colors.muted, width: 1.5, dash: [5, 3] });
-        trace(nats, ratios, fresh, "posterior", at);
-      });
-      nats.axes({ x: TICKS, y: [-3.5, -3, -2.5] });
-      title(nats, "posterior", `log p(x) of fresh points: ${fresh[at] === null ? "below −20" : fixed(fresh[at])} nats`);
-      nats.text(0.045, ceiling, "ceiling: the process", { dy: 13, size: 12, halo: true });
-      nats.text(0.45, -3.02, "dashed: training", { align: "right", size: 12, color: colors.muted });
-      nats.end();
-    }
-
-    function drawKl(at) {
-      kl.begin();
-      kl.inside(() => {
-        kl.rule({ x: ratios[at] }, { color: colors.guide, width: 2 });
-        kl.rule({ x: AT_THRESHOLD }, { color: colors.muted, width: 1, dash: [3, 3] });
-        trace(kl, ratios, rate, "kl", at);
-      });
-      kl.axes({ x: TICKS, y: [0, 4, 8] });
-      title(kl, "kl", `KL, what z tells: ${fixed(Math.abs(rate[at]))} nats`);
-      kl.text(0.045, 0.6, "σ in units of the true noise", { size: 12, color: colors.muted });
-      kl.text(AT_THRESHOLD, 6.8, "√λmax", { dx: -4, align: "right", size: 12, color: colors.muted });
-      kl.end();
-    }
-
-    function drawTrade(at) {
-      const logs = distortion.map(Math.log);
-      trade.begin();
-      trade.inside(() => {
-        trace(trade, rate, logs, "elbo", at);
-        const beside = Array.from({ length: 61 }, (_, i) => -0.6 + i / 50);
-        const tangent = beside.map((nat) => distortion[at] - 2 * (ratios[at] * NOISE) ** 2 * nat);
-        const drawn = beside.map((_, i) => i).filter((i) => tangent[i] > 0.4 * distortion[at]);
-        trade.line(drawn.map((i) => rate[at] + beside[i]), drawn.map((i) => Math.log(tangent[i])), { color: colors.decoder, width: 3.5 });
-      });
-      trade.axes({ x: [0, 2, 4, 6, 8], y: [0.02, 0.1, 0.5, 2].map((v) => [Math.log(v), String(v)]) });
-      title(trade, "elbo", "squared error Δ (log) against KL");
-      trade.write(trade.width - trade.margin.right, 32, `slope −2σ² = ${fixed(-2 * (ratios[at] * NOISE) ** 2, ratios[at] < 1 ? 4 : 2)}`, {
-        size: 12, align: "right", color: colors["decoder-ink"], weight: 600,
-      });
-      trade.end();
-    }
-
     function draw() {
       const at = index();
       const now = model(at);
       const [mu, logVar] = Q[at].map((part) => part[state.point]);
-      const posterior = Networks.exactPosterior(now.curve, X[state.point]);
-      const touched = { mu, std: Math.exp(0.5 * logVar), posterior, gap: Networks.gap(now.curve, posterior, mu, logVar) };
+      const posterior = VaeEngine.posterior(now.grid, ...place(state.point));
+      const touched = { mu, std: Math.exp(0.5 * logVar), posterior, gap: Networks.gap(now.grid, mu, logVar) };
       drawPlane(now, touched);
       drawLatent(now, touched);
-      drawNats(at);
-      drawKl(at);
-      drawTrade(at);
+      charts.draw(at);
       const kind = verdict(at);
       const [[word, tone], text] = TELL[kind](at);
       ui.say([`σ is ${state.ratio} times the true noise. `, el("strong", { class: tone }, word), text], tone);
@@ -274,12 +203,12 @@
   }
 
   Explorable.define("sigma-dial", {
-    caption: "σ is the width of the brush. Turn it from 0.05 to 10 times the true noise: the curve darts, follows the cloud, then shrinks to a "
-      + "point. Touch a point to see its q (amber) and its exact posterior (blue), on the curve and on the latent axis. On the right, "
-      + "the sweep's own numbers on its first data set.",
+    caption: "σ is the width of the brush. Turn it from 0.05 to 10 times the true noise: the curve darts, follows the cloud, "
+      + "then shrinks to a point. Touch a point to see its q (amber) and its exact posterior (blue), on the curve and on the "
+      + "latent axis. On the right, the sweep's own numbers on its first data set.",
     state: {
       ratio: { value: "1", options: OPTIONS },
-      point: { value: 124, min: 0, max: X.length - 1, whole: true },
+      point: { value: 124, min: 0, max: POINTS - 1, whole: true },
       samples: { value: false },
     },
     build,
