@@ -52,7 +52,7 @@ class Line(NamedTuple):
         return f"<tr><td {CELL}>{head}</td><td {CELL}>{text}</td><td {CELL}>{page}</td></tr>"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Report:
     """What a check-up found.
 
@@ -84,6 +84,8 @@ class Report:
 
     def __str__(self) -> str:
         return "\n".join([f"Check-up: {self.headline()}", *map(str, self.sorted()), textwrap.fill(NEVER_SEEN, WIDTH)])
+
+    __repr__ = __str__  # what a console shows
 
     def _repr_html_(self) -> str:
         rows = "".join(line.row() for line in self.sorted())
