@@ -1,15 +1,12 @@
-/* The closed forms behind the small explorables. Numbers in, numbers out; equal to vaelib's, which tests/explorables holds. */
+/* The mathematics of the small explorables, beside engine.js. Numbers in, numbers out: vaelib's, which
+   tests/browser/test_formulas.py holds. */
 "use strict";
 globalThis.Formulas = (() => {
   // ---- chapter 03: two formulas for a KL, and a linear model in which everything is exact
 
-  /** KL(N(mu, e^logVar) || N(0, 1)), nats. expm1 keeps the digits near the prior. */
-  const kl = (mu, logVar) => 0.5 * (mu * mu + Math.expm1(logVar) - logVar);
+  const { kl, klMisread } = VaeEngine; // the formula f; and g, right for a variance, fed the standard deviation
 
   const klGradient = (mu, logVar) => [mu, 0.5 * Math.expm1(logVar)];
-
-  /** The formula g, right for a variance, fed the standard deviation: the KL of another normal. */
-  const klMisread = (mu, logVar) => kl(mu, 0.5 * logVar);
 
   const klMisreadGradient = (mu, logVar) => [mu, 0.25 * Math.expm1(0.5 * logVar)];
 
@@ -35,6 +32,15 @@ globalThis.Formulas = (() => {
     const beta = (klWeight * divisor(reconstruction, dataDim)) / (errorWeight * divisor(ofKl, latentDim));
     return loss === "cross_entropy" ? { sigma: null, beta } : { sigma: Math.sqrt(beta / 2), beta: beta / 2 };
   }
+
+  /** Of some data: sigma_c = sqrt(lambda_max), sigma_*, and of data in [0, 1] the beta from which a Bernoulli decoder dies. */
+  const SPREADS = {
+    discs: { dim: 784, edge: 3.4528515, limit: 3.5840097, beta: 76.256496 },
+    digits: { dim: 64, edge: 0.8359765, limit: 0.8657292, beta: 3.3521607 },
+    noise: { edge: 1, limit: 1 },
+    columns: { dim: 13, edge: 2.1692972, limit: 2.1797797 },
+    spiral: { dim: 2, edge: 1.3591411, limit: 1.3640283 },
+  };
 
   // ---- chapter 04: what both gradient estimators do, exactly
 
@@ -66,19 +72,7 @@ globalThis.Formulas = (() => {
 
   const wave = (k) => ({ value: (z) => Math.sin(k * z), slope: (z) => k * Math.cos(k * z) });
 
-  /** n draws of N(0, 1); the same for the same seed (mulberry32, Box and Muller). */
-  function normals(seed, n) {
-    let state = seed >>> 0;
-    const uniform = () => {
-      state = (state + 0x6d2b79f5) >>> 0;
-      let t = Math.imul(state ^ (state >>> 15), state | 1);
-      t ^= t + Math.imul(t ^ (t >>> 7), t | 61);
-      return ((t ^ (t >>> 14)) >>> 0) / 4294967296;
-    };
-    return Array.from({ length: n }, () => Math.sqrt(-2 * Math.log(1 - uniform())) * Math.cos(2 * Math.PI * uniform()));
-  }
-
   return {
-    kl, klGradient, klMisread, klMisreadGradient, normalLogDensity, linearModel, impliedSigma, estimators, bend, wave, normals,
+    kl, klGradient, klMisread, klMisreadGradient, normalLogDensity, linearModel, impliedSigma, SPREADS, estimators, bend, wave,
   };
 })();

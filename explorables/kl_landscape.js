@@ -83,7 +83,7 @@
     const row = ui.box("row");
     ui.choice(row, "formula", { label: "Nats by", words: { f: "f", g: "g, fed the std" } });
     ui.button(row, "roll on the KL", () => roll(false));
-    ui.button(row, "roll on KL and data", () => roll(true));
+    ui.button(row, "roll on the loss", () => roll(true));
     ui.ending(row);
     ui.sentence();
 
@@ -167,18 +167,13 @@
 
     function tell({ f, g, std, evidence, elbo }) {
       const here = `q = N(${fixed(state.mu)}, ${fixed(std)}²)`;
-      const counts = `${here}: the KL is ${fixed(f)} nats, but g counts ${fixed(g)}. `;
-      const excess = elbo.g - evidence;
-      if (f < 0.002) {
-        const lost = fixed(evidence - elbo.f);
-        ui.say([`${here} is the prior. The KL is 0, x is ignored, and the ELBO is ${lost} nats below log p(x).`]);
-      } else if (excess > 0) {
-        const verdict = `With g the “ELBO” is ${fixed(excess)} nats above the exact log p(x): no bound.`;
-        ui.say([counts, ui.el("span", { class: "wrong" }, verdict)], "wrong");
-      } else {
-        const [below, seeming] = [fixed(evidence - elbo.f), fixed(-excess)];
-        ui.say([counts, `The ELBO, with f, is ${below} nats below the exact log p(x); with g it would seem ${seeming}.`]);
-      }
+      const [below, excess] = [fixed(evidence - elbo.f), elbo.g - evidence];
+      const facts = f < 0.002
+        ? `${here} is the prior: the KL is 0, and x is ignored. The ELBO is ${below} nats below log p(x)`
+        : `${here}: the KL is ${fixed(f)} nats, but g counts ${fixed(g)}. The ELBO, with f, is ${below} below log p(x)`;
+      const verdict = excess > 0 ? ui.el("span", { class: "wrong" }, `with g it is ${fixed(excess)} above: no bound.`)
+        : `with g it seems ${fixed(-excess)} below.`;
+      ui.say([facts, "; ", verdict], excess > 0 ? "wrong" : "");
     }
 
     function draw() {
@@ -192,9 +187,9 @@
   }
 
   Explorable.define("kl-landscape", {
-    caption: "The KL is the difference of two areas, and its landscape leads down to the prior. Drag the amber point, or let it "
-      + "roll. With the data, one x of a linear model, it comes to rest on the exact posterior, where the ELBO meets log p(x). "
-      + "Choose g and let it roll again: it passes the posterior, and the “ELBO” passes log p(x).",
+    caption: "The KL is the difference of two areas, and its landscape leads down to the prior. Drag the amber point, or let "
+      + "it roll. On the loss, with one x of a linear model, it comes to rest on the exact posterior, where the ELBO meets "
+      + "log p(x). Choose g and let it roll again: it passes the posterior, and the “ELBO” passes log p(x).",
     state: {
       mu: { value: 1.176, min: -3.2, max: 3.2 },
       log_var: { value: -3.643, min: LOG_VARS[0], max: LOG_VARS[1] }, // where g, fed the std, puts its optimum

@@ -18,7 +18,8 @@
   function numbers(state) {
     const { mu, sigma, mu_0: mu0, L, seed, baseline } = state;
     const f = chosen(state);
-    const eps = F.normals(seed, MOST);
+    const { normal } = VaeEngine.random(seed);
+    const eps = Array.from({ length: MOST }, normal);
     const exact = F.estimators(f, mu, sigma, baseline);
     const z = eps.map((e) => mu + sigma * e);
     const before = eps.map((e) => mu0 + sigma * e); // where the draws were made
@@ -161,8 +162,8 @@
 
   Explorable.define("trick", {
     caption: "The same draws of ε, twice, under a q that has moved (dashed: where it was when they were made). Drag its mean. "
-      + "Left, the draws stay, and grow or shrink by how likely they have become. Right, they slide along f, each with its slope. "
-      + "Below, what both say about the gradient. Then try the wave.",
+      + "Left, the draws stay, and grow or shrink by how likely they have become. Right, they slide along f, each with its "
+      + "slope. Below, what both say about the gradient. Then try the wave.",
     state: {
       mu: { value: -0.2, min: -2, max: 2 },
       mu_0: { value: -0.6, min: -2, max: 2 }, // where the draws were made

@@ -2,14 +2,9 @@
 "use strict";
 (() => {
   const { el, short } = Explorable;
-  // sigma_c = sqrt(lambda_max), sigma_*, and for data in [0, 1] the beta at which a Bernoulli decoder collapses: all by vaelib.
   const DATA = {
-    discs: { words: "28×28 images of discs, 0 to 1", dim: 784, edge: 3.45285, limit: 3.58401, beta: 76.2565 },
-    digits: { words: "scikit-learn's 8×8 digits, 0 to 1", dim: 64, edge: 0.835976, limit: 0.865729, beta: 3.35216 },
-    noise: { words: "normal noise of std 1, any D", edge: 1, limit: 1 },
-    columns: { words: "standardised columns (wine, D = 13)", dim: 13, edge: 2.1693, limit: 2.17978 },
-    spiral: { words: "the spiral of this book", dim: 2, edge: 1.35914, limit: 1.36403 },
-    yours: { words: "yours: type √λmax below" },
+    discs: "28×28 images of discs, 0 to 1", digits: "scikit-learn's 8×8 digits, 0 to 1",
+    noise: "normal noise of std 1, any D", columns: "standardised columns (wine, D = 13)", spiral: "the spiral of this book", yours: "yours: type √λmax below",
   };
   const ERRORS = {
     "mse-mean": { words: "mean of all: F.mse_loss(r, x), Keras mse", code: "F.mse_loss(r, x)" },
@@ -67,7 +62,7 @@
       dataDim: state.D, latentDim: state.d, batchSize: state.B,
       errorWeight: state.error_weight, klWeight: state.kl_weight * (state.no_half ? 2 : 1),
     });
-    const data = state.data === "yours" ? { edge: state.top } : DATA[state.data];
+    const data = Formulas.SPREADS[state.data] ?? { edge: state.top };
     return { kind, ...implied, data, width: kind === "mse" ? implied.sigma : Math.sqrt(implied.beta) / 2 };
   }
 
@@ -89,7 +84,7 @@
     const sizes = ui.box("row", left);
     for (const [key, label] of [["D", "D"], ["d", "latents d"], ["B", "batch B"]]) ui.number(sizes, key, { label, step: 1 });
     ui.check(left, "no_half", { label: "my KL is written without its ½" });
-    ui.select(left, "data", { label: "Your data", words: wordsOf(DATA) });
+    ui.select(left, "data", { label: "Your data", words: DATA });
     const top = ui.number(left, "top", { label: "their √λmax" });
 
     const code = right.appendChild(el("p", { class: "code-line" }));
@@ -184,7 +179,8 @@
 
     /** Data bring their number of axes. */
     function changed(keys) {
-      if (keys.includes("data") && !keys.includes("D") && DATA[state.data].dim) ui.set({ D: DATA[state.data].dim });
+      const dim = Formulas.SPREADS[state.data]?.dim;
+      if (keys.includes("data") && !keys.includes("D") && dim) ui.set({ D: dim });
       if (!keys.includes("error")) table.value = "";
     }
     return { draw, changed };
