@@ -98,7 +98,7 @@
     });
     root.append(all);
     const openNamed = () => {
-      const target = document.getElementById(location.hash.slice(1));
+      const target = document.getElementById(location.hash.slice(1).split("?")[0]); // an explorable's state follows its name
       const question = questions.find(({ section }) => section.contains(target));
       if (!question) return;
       if (question.section.hidden) {
