@@ -41,20 +41,17 @@ globalThis.Networks = (() => {
     }
   }
 
-  /** KL(N(mu, e^logVar) || p(z | x)), nats: what the ELBO lacks of log p(x), for the point that the grid has seen last. */
-  function gap({ z, step, joint }, mu, logVar) {
-    const top = joint.reduce((a, b) => Math.max(a, b));
-    const logMass = top + Math.log(step * joint.reduce((sum, value) => sum + Math.exp(value - top), 0));
+  /** What the ELBO of a point lacks of its log evidence, nats, under q = N(mu, e^logVar): by nodes on the noise, not draws. */
+  function gap({ decode, sigma }, x, mu, logVar, logEvidence) {
     const std = Math.exp(0.5 * logVar);
-    let [kl, mass] = [0, 0];
-    for (let i = 0; i < z.length; i++) {
-      const e = (z[i] - mu) / std;
-      const q = Math.exp(-0.5 * e * e);
-      if (q < 1e-16) continue;
-      mass += q;
-      kl += q * (-0.5 * e * e - Math.log(std * Math.sqrt(2 * Math.PI)) - joint[i] + logMass);
+    let [error, mass] = [0, 0];
+    for (let e = -8; e <= 8; e += 0.1) {
+      const weight = Math.exp(-0.5 * e * e);
+      mass += weight;
+      error += weight * decode([mu + std * e]).reduce((sum, mean, axis) => sum + (x[axis] - mean) ** 2, 0);
     }
-    return kl / mass;
+    const reconstruction = -error / mass / (2 * sigma * sigma) - 0.5 * x.length * Math.log(2 * Math.PI * sigma * sigma);
+    return logEvidence - reconstruction + VaeEngine.kl(mu, logVar);
   }
 
   /** Density at z of the aggregate: the mean of the normals N(means[n], diag(stds[n]^2)). */

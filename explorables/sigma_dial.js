@@ -191,7 +191,8 @@
       const now = model(at);
       const [mu, logVar] = Q[at].map((part) => part[state.point]);
       const posterior = VaeEngine.posterior(now.grid, ...place(state.point));
-      const touched = { mu, std: Math.exp(0.5 * logVar), posterior, gap: Networks.gap(now.grid, mu, logVar) };
+      const gap = Networks.gap(now, place(state.point), mu, logVar, posterior.logEvidence);
+      const touched = { mu, std: Math.exp(0.5 * logVar), posterior, gap };
       drawPlane(now, touched);
       drawLatent(now, touched);
       charts.draw(at);
