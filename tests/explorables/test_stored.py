@@ -116,11 +116,13 @@ def test_posterior_and_gap_of_the_dial_are_exact(run, at):
         """const { decoders, ratios, sigma_data } = VaeData.sigma_dial;
         const [decode, sigma] = [Networks.network(decoders[it.at], "decoder"), ratios[it.at] * sigma_data];
         const grid = Networks.grid(decode, sigma);
+        const apart = grid.z.slice(1).map((_, i) => Math.hypot(...[2, 3].map((j) => grid.means[2 * i + j] - grid.means[2 * i + j - 2])));
+        if (apart.reduce((a, b) => Math.max(a, b)) > it.max_step * sigma) throw new Error("a coarse grid");
         return it.x.map((x, i) => {
           const { logEvidence, mean, std } = VaeEngine.posterior(grid, ...x);
           return [logEvidence, mean, std, Networks.gap({ decode, sigma }, x, it.mu[i], it.log_var[i], logEvidence)];
         });""",
-        at=at, x=x[some].tolist(), mu=mu[some, 0].tolist(), log_var=log_var[some, 0].tolist(),
+        at=at, max_step=quadrature.MAX_STEP, x=x[some].tolist(), mu=mu[some, 0].tolist(), log_var=log_var[some, 0].tolist(),
     )  # fmt: skip
     grid = quadrature.resolving_grid(vae.decode, vae.sigma, x[some])
     evidence = quadrature.log_evidence(x[some], vae.decode, vae.sigma, grid)[0]
