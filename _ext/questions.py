@@ -11,9 +11,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from docutils import nodes
+from sphinx import addnodes
 
 PAGE = "back/questions"
-SENTENCE = re.compile(r".+?[.?!](?=\s+[A-Z$\\(]|\s*$)", re.DOTALL)
+SENTENCE = re.compile(r".+?[.?!](?=\s|$)", re.DOTALL)
 
 
 class Question(NamedTuple):
@@ -25,7 +26,9 @@ class Question(NamedTuple):
 
 
 def plain(node: nodes.Node) -> str:
-    """The text of a node, formulas between the marks that MathJax reads."""
+    """The text of a node, formulas between the marks that MathJax reads, numbers of equations and citations left out."""
+    if isinstance(node, addnodes.pending_xref) and node.get("refdomain") in ("math", "cite"):
+        return ""
     if isinstance(node, nodes.math):
         return rf"\({node.astext()}\)"
     if isinstance(node, nodes.Text):
@@ -38,7 +41,7 @@ def questions(doctree: nodes.document) -> Iterator[Question]:
         anchors = [name for name in section["ids"] if name.startswith("q-")]
         if anchors:
             title, first = section.next_node(nodes.title), section.next_node(nodes.paragraph)
-            text = " ".join(plain(first).split())
+            text = re.sub(r",?\s+(?=[.,;:?])", "", " ".join(plain(first).split()))
             yield Question(plain(title), anchors[0], SENTENCE.match(text)[0])
 
 

@@ -73,7 +73,9 @@
     answer.addEventListener("beforematch", () => show(true));
     section.classList.add("finder-question");
     show(false);
-    return { section, show, heading: flat(button.textContent), text: flat(answer.textContent) };
+    const words = answer.cloneNode(true);
+    for (const formula of words.querySelectorAll(".math")) formula.remove(); // MathJax may have drawn them already, or not
+    return { section, show, heading: flat(button.textContent), text: flat(words.textContent) };
   }
 
   function onItsPage(root, sections) {

@@ -1,9 +1,12 @@
 """The questions page answers what people ask, and its links and those of the corrections lead somewhere."""
 
+import importlib.util
 import re
 
 import nbformat
 import pytest
+from docutils import nodes
+from sphinx import addnodes
 
 from tools.checks import equation_labels, repeated
 from tools.notebooks import ROOT, chapters
@@ -156,3 +159,18 @@ def test_there_are_corrections_of_texts_of_code_and_of_our_own():
     assert counts["corrections-texts"] >= 25
     assert counts["corrections-code"] >= 8
     assert counts["corrections-ours"] >= 20
+
+
+def test_the_finder_gets_the_first_sentence_with_its_formulas_and_without_references():
+    spec = importlib.util.spec_from_file_location("questions", ROOT / "_ext" / "questions.py")
+    extension = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(extension)
+    section = nodes.section(ids=["q-beta", "is-beta-a-knob"])
+    section += nodes.title("", "Is beta a knob?")
+    equation = addnodes.pending_xref("", nodes.literal("", "beta-is-variance"), refdomain="math")
+    answer = ["No: it is ", nodes.math("", r"\sigma^2"), ", ", equation, ". At 0.5 too."]
+    section += nodes.paragraph("", "", *(nodes.Text(part) if isinstance(part, str) else part for part in answer))
+        "", "No: it is ", nodes.math("", r"\sigma^2"), nodes.Text(", "), equation, nodes.Text(". At 0.5 too. ")
+    )
+    found = list(extension.questions(section))
+    assert found == [("Is beta a knob?", "q-beta", r"No: it is \(\sigma^2\).")]
