@@ -245,11 +245,12 @@ globalThis.VaeEngine = (() => {
 
   // ---- exact: evidence and posterior by the trapezoidal rule, as vaelib.quadrature
 
-  const [MAX_STEP, REACH] = [0.75, 16];
+  const [MAX_STEP, REACH, MOST_NODES] = [0.75, 16, 70_000];
 
-  /** The decoder's curve at nodes on [-limit, limit], as many of a doubling sequence as keep neighbours within 0.75 sigma. */
+  /** The decoder's curve at nodes on [-limit, limit], as many of a doubling sequence as keep neighbours within 0.75 sigma; null
+      if that takes too many for a page. */
   function latentGrid(theta, width, sigma, limit = 8) {
-    for (let nodes = 250 * limit + 1; ; nodes = 2 * nodes - 1) {
+    for (let nodes = 250 * limit + 1; nodes < MOST_NODES; nodes = 2 * nodes - 1) {
       const step = (2 * limit) / (nodes - 1);
       const z = Float64Array.from({ length: nodes }, (_, i) => -limit + i * step);
       const means = decode(theta, width, z);
@@ -257,6 +258,7 @@ globalThis.VaeEngine = (() => {
       for (let i = 2; i < means.length; i += 2) widest = Math.max(widest, Math.hypot(means[i] - means[i - 2], means[i + 1] - means[i - 1]));
       if (widest <= MAX_STEP * sigma) return { z, means, sigma, step, limit, joint: new Float64Array(nodes) };
     }
+    return null;
   }
 
   /** log p(x) of one point. Leaves log p(x, z) at the nodes in grid.joint. NaN where the grid is too short for the point. */
@@ -275,19 +277,30 @@ globalThis.VaeEngine = (() => {
     return top + Math.log(sum * step) - 0.5 * LOG_2PI - 0.5 * D * (LOG_2PI + 2 * Math.log(sigma));
   }
 
-  /** log p(x) of each point, on the shortest grid of limits 8, 16, ... that reaches far enough for all. */
-  function logEvidence(theta, width, sigma, x) {
-    const values = new Float64Array(x.length / 2);
+  /** log p(x) of each point, each on the shortest grid of limits 8, 16, ... that reaches far enough for it; NaN if none can.
+      A generator: it yields now and then, and returns the values. */
+  function* logEvidenceInParts(theta, width, sigma, x) {
+    const values = new Float64Array(x.length / 2).fill(NaN);
     let grid = latentGrid(theta, width, sigma);
-    for (let n = 0; n < values.length; n++) {
+    for (let n = 0; n < values.length && grid; n++) {
+      if (n % 20 === 0) yield;
       values[n] = logEvidenceAt(grid, x[2 * n], x[2 * n + 1]);
-      if (Number.isNaN(values[n])) {
+      while (Number.isNaN(values[n]) && grid) {
         grid = latentGrid(theta, width, sigma, 2 * grid.limit);
-        n = -1;
+        if (grid) values[n] = logEvidenceAt(grid, x[2 * n], x[2 * n + 1]);
       }
     }
     return values;
   }
+
+  /** What a generator returns, without its pauses. */
+  function finished(generator) {
+    let turn = generator.next();
+    while (!turn.done) turn = generator.next();
+    return turn.value;
+  }
+
+  const logEvidence = (...model) => finished(logEvidenceInParts(...model));
 
   /** Exact p(z | x) of one point: its density at the nodes, its mean and its standard deviation. */
   function posterior(grid, x0, x1) {
@@ -381,8 +394,8 @@ globalThis.VaeEngine = (() => {
   }
 
   return {
-    LOSSES, R_DOT, U_MIN, adam, adamStep, assumedSigma, collapseThreshold, curve, decode, encode, evidenceThreshold, initial, kl,
-    klMisread, latentGrid, logEvidence, logEvidenceAt, objective, parameterCount, posterior, random, rankCorrelation,
+    LOSSES, R_DOT, U_MIN, adam, adamStep, assumedSigma, collapseThreshold, curve, decode, encode, evidenceThreshold, finished, initial, kl,
+    klMisread, latentGrid, logEvidence, logEvidenceAt, logEvidenceInParts, objective, parameterCount, posterior, random, rankCorrelation,
     reconstruction, spiral,
   };
 })();
