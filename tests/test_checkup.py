@@ -446,8 +446,8 @@ def test_a_report_reads_as_text_and_as_a_table():
     wrong = examine(model, x, loss=lambda x, z, mu, lv: model.loss(x, z, mu, lv, beta=-1.0))
     lines = str(wrong).splitlines()
     assert lines[0].startswith("Check-up: 1 wrong, ")
-    assert lines[1:3] == ["   WRONG  weight of the KL: beta = -1", "          -> the KL is ADDED to the loss (chapter 05)"]
-    assert max(map(len, lines)) <= 88
+    assert lines[1:3] == ["WRONG     weight of the KL: beta = -1", "          -> the KL is ADDED to the loss (chapter 05)"]
+    assert max(map(len, lines)) <= 76
     assert wrong._repr_html_().index("<b>WRONG</b>") < wrong._repr_html_().index("not seen" if "unseen" in str(wrong) else ">ok<")
     assert "&lt;" in checkup.Line("a", "ok", "1 < 2", "chapter 01").row()
 

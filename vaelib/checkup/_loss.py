@@ -13,9 +13,11 @@ from vaelib.checkup._yours import Loss, Yours, gradients, shaped
 from vaelib.kl import kl_to_standard_normal
 from vaelib.thresholds import collapse_threshold
 
-ERRORS = {
-    "Gaussian": "((x - mean)**2 / (2 * sigma**2) + log(sigma))",
-    "Bernoulli": 'F.binary_cross_entropy_with_logits(logits, x, reduction="none")',
+WRITE_ERROR = {
+    "Gaussian": "error = ((x - mean)**2 / (2 * sigma**2) + log(sigma)).flatten(1).sum(1)",
+    "Bernoulli": """\
+error = F.binary_cross_entropy_with_logits(logits, x, reduction="none")
+error = error.flatten(1).sum(1)""",
 }
 WRITE_KL = "kl = 0.5 * (mu**2 + log_var.exp() - 1 - log_var).flatten(1).sum(1)"
 LOG_STD = "exp(log_var) is used as the standard deviation"
@@ -78,8 +80,8 @@ def _weight(yours: Yours, beta: float, by_size: dict[int, float]) -> Line:
         text += f": that of a Gaussian decoder with sigma = {sigma:.3g}"
     if beta <= 0:
         return Line(name, "wrong", text, page, "the KL is ADDED to the loss")
-    error = f"{ERRORS[yours.family]}.flatten(1).sum(1)" if yours.family in ERRORS else "-log_likelihood(x, z)"
-    write = f"error = {error}\n{WRITE_KL}\nloss = (error + kl).mean()"
+    error = WRITE_ERROR.get(yours.family, "error = -log_likelihood(x, z)")
+    write = f"{error}\n{WRITE_KL}\nloss = (error + kl).mean()"
     if max(by_size.values()) > 1.2 * min(by_size.values()):
         small = min(by_size)
         text += f"; with half the batch {by_size[small]:.4g}"

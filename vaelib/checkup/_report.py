@@ -5,7 +5,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import NamedTuple
 
-WIDTH = 88  # of a printed report
+WIDTH = 76  # of a printed report
 # Verdicts in the order in which a report shows them, what asks for something first.
 WORDS = {"wrong": "WRONG", "look": "LOOK", "note": "note", "unseen": "not seen", "ok": "ok"}
 NEVER_SEEN = (
@@ -13,7 +13,8 @@ NEVER_SEEN = (
     "were held out, and whether encode and log_likelihood belong to the model that you train."
 )
 CODE = 'style="margin: 0.4em 0; white-space: pre-wrap"'
-LEFT, CELL = 'style="text-align: left"', 'style="text-align: left; vertical-align: top; white-space: normal"'
+LEFT = 'style="text-align: left"'
+CELL = 'style="text-align: left; vertical-align: top; white-space: normal; padding: 0.15em 0.5em"'
 
 
 class Line(NamedTuple):
@@ -37,19 +38,19 @@ class Line(NamedTuple):
     write: str = ""
 
     def __str__(self) -> str:
-        text = _folded(f"{WORDS[self.verdict]:>8}  ", f"{self.name}: {self.found}")
+        text = _folded(f"{WORDS[self.verdict]:10}", f"{self.name}: {self.found}")
         if self.expected:
-            text += "\n" + _folded(f"{'':10}-> ", f"{self.expected} ({self.page})")
-        return text + "".join(f"\n{'':13}{code}" for code in self.write.splitlines())
+            text += "\n" + _folded(" " * 10, f"-> {self.expected} ({self.page})")
+        return text + "".join(f"\n    {code}" for code in self.write.splitlines())
 
     def row(self) -> str:
         """The line as a row of an HTML table."""
         asks = self.verdict in ("wrong", "look")
         name, found, expected, write, page = map(html.escape, (self.name, self.found, self.expected, self.write, self.page))
         head = f"<b>{WORDS[self.verdict]}</b>" if asks else WORDS[self.verdict]
-        text = f"<b>{name}</b>: {found}" + (f"<br>&rarr; {expected}" if expected else "")
+        text = f"<b>{name}</b>: {found}" + (f"<br>&rarr; {expected}" if expected else "") + f" ({page})"
         text += f"<pre {CODE}>{write}</pre>" if write else ""
-        return f"<tr><td {CELL}>{head}</td><td {CELL}>{text}</td><td {CELL}>{page}</td></tr>"
+        return f"<tr><td {CELL}>{head}</td><td {CELL}>{text}</td></tr>"
 
 
 @dataclass(frozen=True, repr=False)
@@ -90,7 +91,7 @@ class Report:
     def _repr_html_(self) -> str:
         rows = "".join(line.row() for line in self.sorted())
         head = f"<p {LEFT}><b>Check-up</b>: {self.headline()}</p>"
-        return f'{head}<table style="width: 100%">{rows}</table><p {LEFT}>{html.escape(NEVER_SEEN)}</p>'
+        return f"{head}<table>{rows}</table><p {LEFT}>{html.escape(NEVER_SEEN)}</p>"
 
 
 def _folded(head: str, text: str) -> str:
