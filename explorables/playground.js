@@ -18,62 +18,64 @@
     // ---- the page's parts
 
     const panels = ui.box("panels");
-    const [left, right] = [ui.box("panel", panels), ui.small ? null : ui.box("panel", panels)];
+    const [left, right] = [ui.box("panel", panels), ui.box("panel", panels)];
     Object.assign(panels.style, { display: "flex", flexWrap: "wrap" }); // the plane wants more room than what is beside it
     left.style.flex = "1.3 1 min(100%, 19rem)";
-    if (right) right.style.flex = "1 1 min(100%, 16rem)";
-    const square = { left: 1, right: 1, top: 1, bottom: 1 };
+    right.style.flex = "1 1 min(100%, 16rem)";
     const plane = ui.plane(left, {
-      label: "The data, the decoder's curve and its tube, and the true curve", x: [-SIDE, SIDE], y: [-SIDE, SIDE], ratio: 1, margin: square,
-    });
-    const latent = ui.small ? null : ui.plane(right, {
-      label: "The latent axis", x: [-3.5, 3.5], y: [0, 1], ratio: 2.7, margin: { left: 2, right: 2, top: 18, bottom: 20 },
-    });
-    const bars = ui.plane(right ?? left, {
-      label: "Nats a point", x: [-4, 0], y: [0, 1], ratio: ui.small ? 4 : 2.4, margin: { left: 82, right: 84, top: 2, bottom: 20 },
-    });
-    const history = ui.small ? null : ui.plane(right, {
-      label: "The same over the steps of training", x: [0, 1], y: [0, 1], ratio: 2.7, margin: { left: 30, right: 8, top: 18, bottom: 18 },
+      label: "The data, the decoder's curve and its tube, and the true curve", x: [-SIDE, SIDE], y: [-SIDE, SIDE], ratio: 1,
+      margin: { left: 1, right: 1, top: 1, bottom: 1 },
     });
 
     /** Where sigma means something. A weight of the KL moves the thresholds as it moves the sigma that is trained. */
     const ticks = () => {
       const weight = VaeEngine.assumedSigma(state.loss, 1, state.beta);
-      const limits = training.thresholds;
+      const limits = state.loss === "mse" ? null : training.thresholds;
       return [
         ...(training.curve ? [{ at: state.noise, label: "true noise" }] : []),
-        ...(limits && state.loss !== "mse" ? [{ at: limits.collapse / weight, label: "√λmax" }, { at: limits.evidence / weight, label: "σ*" }] : []),
+        ...(limits ? [{ at: limits.collapse / weight, label: "√λmax" }, { at: limits.evidence / weight, label: "σ*" }] : []),
       ];
     };
-    const slider = ui.range(ui.root, "sigma", { label: "σ, the width of the brush", log: true, steps: 400, ticks });
-    ui.sentence();
+    const slider = ui.range(left, "sigma", { label: "σ, the width of the brush", log: true, steps: 400, ticks });
+    ui.sentence(right);
+    ui.spoken.style.minHeight = "7.2em"; // what is below shall not jump when it says more
+    const latent = ui.small ? null : ui.plane(right, {
+      label: "The latent axis", x: [-3.5, 3.5], y: [0, 1], ratio: 2.7, margin: { left: 2, right: 2, top: 18, bottom: 20 },
+    });
+    const bars = ui.plane(right, {
+      label: "Nats a point", x: [-4, 0], y: [0, 1], ratio: 2.4, margin: { left: 74, right: 78, top: 2, bottom: 20 },
+    });
+    const history = ui.small ? null : ui.plane(right, {
+      label: "The same over the steps of training", x: [0, 1], y: [0, 1], ratio: 2.7, margin: { left: 30, right: 8, top: 18, bottom: 18 },
+    });
 
     const buttons = ui.box("row");
+    let [learn, clear] = [null, null];
     const toggle = ui.button(buttons, "pause", () => {
       if (training.resting) { training.wake(); paused = false; } else paused = !paused;
       work();
     });
-    let learn = null;
     const renew = () => ui.set({ seed: (state.seed % 9999) + 1 });
     if (ui.small) {
       ui.button(buttons, "new weights", renew);
-      buttons.append(el("a", { href: ui.root.dataset.more }, "open the playground"));
+      buttons.append(el("a", { href: "back/playground.html" }, "open the playground"));
     } else {
       ui.button(buttons, "one step", () => { paused = true; training.wake(); training.step(); work(); });
       ui.button(buttons, "new weights", renew);
-      learn = ui.check(buttons, "learn", { label: "learn σ" }).querySelector("input");
       ui.ending(buttons);
       ui.button(buttons, "copy as PyTorch", (event) => ui.copy(pytorch(state, training.x, ui.address), event.target));
+      const checks = ui.box("row");
+      learn = ui.check(checks, "learn", { label: "learn σ" }).querySelector("input");
+      ui.check(checks, "samples", { label: "200 samples of the model" });
       ui.choice(ui.box("row"), "loss", { label: "The loss", words: LOSSES });
       const sliders = ui.box("sliders");
-      ui.range(sliders, "beta", { label: "β, weight of the KL", log: true, steps: 48 });
-      ui.range(sliders, "draws", { label: "L, draws of z a point", steps: 19 });
-      ui.range(sliders, "width", { label: "width of the networks" });
+      ui.range(sliders, "beta", { label: "β of the KL", log: true, steps: 48 });
+      ui.range(sliders, "draws", { label: "L, draws of z", steps: 19 });
+      ui.range(sliders, "width", { label: "hidden units" });
       const data = ui.box("row");
       ui.choice(data, "source", { label: "The data", words: { spiral: "a spiral", drawn: "draw your own" } });
       ui.button(data, "new points", () => ui.set({ set: (state.set % 9999) + 1, source: "spiral" }));
-      ui.button(data, "clear", () => ui.set({ drawn: "", source: "drawn" }));
-      ui.check(data, "samples", { label: "200 samples of the model" });
+      clear = ui.button(data, "clear", () => ui.set({ drawn: "", source: "drawn" }));
       const process = ui.box("sliders");
       ui.range(process, "turns", { label: "turns", steps: 50 });
       ui.range(process, "noise", { label: "true noise", log: true, steps: 60 });
@@ -148,6 +150,7 @@
       toggle.textContent = paused || training.resting ? "play" : "pause";
       slider.disabled = state.loss === "mse";
       if (learn) learn.disabled = state.loss === "mse";
+      if (clear) clear.hidden = state.source !== "drawn";
       plane.canvas.style.touchAction = state.source === "drawn" ? "none" : "";
       ui.root.dataset.steps = training.steps;
       if (silent > 0) {
@@ -164,11 +167,12 @@
     }
 
     work();
-    return { draw, changed, reset: () => { paused = ui.still; training.renew(); work(); } };
+    return { draw, changed, reset: () => { [paused, silent] = [ui.still, 0]; training.renew(); work(); } };
   }
 
   Explorable.define("playground", {
-    caption: "A VAE at work, and all that is exact about it.",
+    caption: "A VAE at work on 200 noisy points of a spiral, beside its exact evidence. Drag σ: too thin and the curve bends after the noise, too "
+      + "wide and one blob covers everything. The amber stretch is where q puts the touched point, the blue one where it belongs.",
     state: {
       sigma: { value: 0.2, min: 0.03, max: 5 },
       learn: { value: false },
@@ -184,8 +188,8 @@
       set: { value: 0, min: 0, max: 9999, whole: true },
       drawn: { value: "", pattern: /^(?:[A-Za-z0-9_-]{4}){0,200}$/ },
       samples: { value: false },
-      x: { value: 1.1, min: -SIDE, max: SIDE },
-      y: { value: 1.45, min: -SIDE, max: SIDE },
+      x: { value: 1.2, min: -SIDE, max: SIDE },
+      y: { value: 1, min: -SIDE, max: SIDE },
     },
     build,
   });

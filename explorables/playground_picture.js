@@ -64,8 +64,8 @@ globalThis.PlaygroundPicture = (() => {
     });
     plane.axes();
     const words = { size: 12, halo: true };
-    plane.write(8, 18, "decoder's curve, its tube ±σ", { ...words, color: colors["decoder-ink"], weight: 600 });
-    if (training.curve) plane.write(8, plane.height - 10, "dashed: the true curve", words);
+    plane.write(8, plane.height - 10, "decoder and its tube ±σ", { ...words, color: colors["decoder-ink"], weight: 600 });
+    if (training.curve) plane.write(plane.width - 8, plane.height - 10, "dashed: the true curve", { ...words, align: "right" });
     plane.end();
   }
 
@@ -127,10 +127,10 @@ globalThis.PlaygroundPicture = (() => {
     if (now) {
       const [low] = plane.x = range([now.train, now.fresh ?? now.train, now.elbo - 0.3, now.reconstruction, now.claimed]);
       const named = [
-        ...(ui.small || now.fresh === null ? [] : [["log p, fresh", now.fresh, "posterior"]]),
-        ["log p, train", now.train, "posterior"],
-        ["ELBO + gap", now.elbo, "elbo"],
-        ...(ui.small ? [] : [["recon − KL", now.elbo, "elbo"]]),
+        ...(ui.small || now.fresh === null ? [] : [["fresh log p", now.fresh, "posterior"]]),
+        ["log p(x)", now.train, "posterior"],
+        ["ELBO, gap", now.elbo, "elbo"],
+        ...(ui.small ? [] : [["rec. − KL", now.elbo, "elbo"]]),
         ...(loss === "g" || loss === "std" ? [["its “ELBO”", now.claimed, now.claimed > now.train ? "wrong" : "data"]] : []),
       ];
       const row = plane.inner.height / named.length;
@@ -141,24 +141,24 @@ globalThis.PlaygroundPicture = (() => {
       };
       named.forEach(([name, value, hue], i) => {
         const place = plane.margin.top + i * row;
-        const [middle, words] = [place + 0.5 * row, { base: "middle", size: 12, weight: 600, color: colors[`${hue}-ink`] }];
-        const inner = { ...words, align: "center", color: colors.text, size: 11.5 };
-        bar(low, value, place, { fill: colors[hue], alpha: name === "log p, fresh" ? 0.45 : 0.85 });
-        if (name === "log p, fresh") bar(low, value, place, { color: colors.posterior, width: 1.5 });
+        const [middle, words] = [place + 0.5 * row, { base: "middle", size: 11.5, weight: 600, color: colors[`${hue}-ink`] }];
+        const inner = { ...words, align: "center", color: colors.text, size: 11 };
+        bar(low, value, place, { fill: colors[hue], alpha: name === "fresh log p" ? 0.45 : 0.85 });
+        if (name === "fresh log p") bar(low, value, place, { color: colors.posterior, width: 1.5 });
         const beside = (from, to, text) => {
           const [x0, x1] = [plane.px(Math.max(low, from)), plane.px(Math.max(low, to))];
           if (x1 - x0 > plane.pen.measureText(text).width + 4) plane.write((x0 + x1) / 2, middle, text, inner);
         };
-        if (name === "ELBO + gap") {
+        if (name === "ELBO, gap") {
           bar(value, now.train, place, { fill: colors.posterior, alpha: 0.25 });
           beside(value, now.train, "gap");
         }
-        if (name === "recon − KL") {
+        if (name === "rec. − KL") {
           bar(value, now.reconstruction, place, { fill: colors.kl, alpha: 0.55 });
           beside(value, now.reconstruction, `KL ${fixed(now.kl)}`);
         }
         plane.write(plane.margin.left - 6, middle, name, { ...words, align: "right" });
-        const told = { "ELBO + gap": `${fixed(value)} + ${fixed(now.train - value)}`, "recon − KL": `${fixed(now.reconstruction)} − ${fixed(now.kl)}` }[name] ?? fixed(value);
+        const told = { "ELBO, gap": `${fixed(value)}, ${fixed(now.train - value)}`, "rec. − KL": `${fixed(now.reconstruction)} − ${fixed(now.kl)}` }[name] ?? fixed(value);
         plane.write(plane.width - 2, middle, told, { ...words, align: "right" });
       });
       plane.mark([[plane.px(now.train), plane.margin.top], [plane.px(now.train), plane.margin.top + plane.inner.height]], { color: colors.posterior, width: 2 });
@@ -190,8 +190,8 @@ globalThis.PlaygroundPicture = (() => {
       plane.write(plane.width - plane.margin.right, plane.height - 3, `step ${training.steps}`, { align: "right", size: 12, color: colors.muted });
     }
     let at = plane.margin.left;
-    for (const [word, hue] of [["log p", "posterior"], ["(dashed: fresh)", "posterior"], ["ELBO", "elbo"], ["over the steps", ""]]) {
-      plane.write(at, 12, word, { size: 12, weight: hue ? 600 : 400, color: colors[hue ? `${hue}-ink` : "muted"] });
+    for (const [word, hue] of [["log p", "posterior"], ["(dashed: fresh)", "posterior"], ["ELBO", "elbo"]]) {
+      plane.write(at, 12, word, { size: 12, weight: 600, color: colors[`${hue}-ink`] });
       at += plane.pen.measureText(word).width + 8;
     }
     plane.end();
