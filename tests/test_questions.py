@@ -170,7 +170,5 @@ def test_the_finder_gets_the_first_sentence_with_its_formulas_and_without_refere
     equation = addnodes.pending_xref("", nodes.literal("", "beta-is-variance"), refdomain="math")
     answer = ["No: it is ", nodes.math("", r"\sigma^2"), ", ", equation, ". At 0.5 too."]
     section += nodes.paragraph("", "", *(nodes.Text(part) if isinstance(part, str) else part for part in answer))
-        "", "No: it is ", nodes.math("", r"\sigma^2"), nodes.Text(", "), equation, nodes.Text(". At 0.5 too. ")
-    )
     found = list(extension.questions(section))
     assert found == [("Is beta a knob?", "q-beta", r"No: it is \(\sigma^2\).")]
