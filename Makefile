@@ -67,7 +67,7 @@ vary: $(READY)
 
 site-test: book
 	$(BIN)/python -m pip install --quiet --requirement tests/browser/requirements.txt
-	$(BIN)/python -m pytest tests/browser
+	$(BIN)/python -m pytest -n auto tests/browser tests/explorables
 	@echo "The site is offline-clean. Open _build/html/index.html."
 
 bench: $(READY)
