@@ -66,8 +66,8 @@
     const row = ui.box("row");
     ui.choice(row, "f", { label: "f(z)", words: { bend: "log p(x|z)", wave: "a wave" } });
     const centimetres = ui.check(row, "centimetres", { label: "x in cm" });
-    ui.check(row, "baseline", { label: "baseline E[f]" });
-    ui.button(row, "draw again", () => ui.set({ seed: (state.seed % 9999) + 1, mu_0: state.mu }));
+    ui.check(row, "baseline", { label: "baseline" });
+    ui.button(row, "redraw", () => ui.set({ seed: (state.seed % 9999) + 1, mu_0: state.mu }));
     ui.ending(row);
 
     function drawRoute(plane, now, slides, { colors } = ui) {

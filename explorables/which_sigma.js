@@ -15,7 +15,7 @@
     "bce-sum": { words: "cross-entropy, sum", code: 'bce(r, x, reduction="sum")' },
   };
   const KLS = {
-    batchmean: { words: "sum over latents, mean: kl.sum(1).mean()", code: "kl.sum(1).mean()" },
+    batchmean: { words: "sum over d, mean: kl.sum(1).mean()", code: "kl.sum(1).mean()" },
     sum: { words: "sum of all: kl.sum()", code: "kl.sum()" },
     mean: { words: "mean of all: kl.mean(), reduce_mean(kl)", code: "kl.mean()" },
   };
@@ -81,7 +81,7 @@
     const weights = ui.box("row", left);
     ui.number(weights, "error_weight", { label: "error ×" });
     ui.number(weights, "kl_weight", { label: "KL ×" });
-    const sizes = ui.box("row", left);
+    const sizes = ui.box("row sizes", left);
     for (const [key, label] of [["D", "D"], ["d", "latents d"], ["B", "batch B"]]) ui.number(sizes, key, { label, step: 1 });
     ui.check(left, "no_half", { label: "my KL is written without its ½" });
     ui.select(left, "data", { label: "Your data", words: DATA });
@@ -89,7 +89,7 @@
 
     const code = right.appendChild(el("p", { class: "code-line" }));
     const margin = { left: 6, right: 6, top: 6, bottom: 6 };
-    const plane = ui.plane(right, { label: "the tube", x: [-1, 1], y: [-1, 1], ratio: 1.22, margin });
+    const plane = ui.plane(right, { label: "the tube", x: [-1, 1], y: [-1, 1], ratio: 1.3, margin });
     ui.sentence();
     const caveat = ui.root.appendChild(el("p", { class: "aside" }));
     const instead = el("pre", { tabindex: 0, "aria-label": "the lines to write instead" });
