@@ -1,0 +1,62 @@
+/* How a page comes up, and what it does where it is too narrow.
+   MathJax draws the formulas of the first screen before the text is shown, so that nothing jumps under the reader's eyes, then
+   the rest in portions. A displayed formula that is too wide gets smaller, down to three quarters; what is still too wide,
+   formula or printed table, scrolls in its box, which fades where it goes on. */
+"use strict";
+(() => {
+  const SMALLEST = 0.75;
+  const WIDE = "div.math mjx-container, .cell_output pre, div.highlight pre, .pst-scrollable-table-container";
+
+  async function draw() {
+    const formulas = [...document.querySelectorAll(".math")];
+    const first = formulas.filter((formula) => {
+      const { top, bottom } = formula.getBoundingClientRect();
+      return bottom > -100 && top < innerHeight + 300;
+    });
+    await MathJax.typesetPromise(first);
+    document.querySelectorAll("div.math mjx-container").forEach(fit);
+    document.documentElement.classList.remove("drawing");
+    const rest = formulas.filter((formula) => !first.includes(formula));
+    while (rest.length) {
+      await new Promise((done) => setTimeout(done));
+      await MathJax.typesetPromise(rest.splice(0, 30));
+    }
+    await MathJax.typesetPromise(); // and what stands outside, such as in an output
+  }
+  if (window.MathJax) MathJax.startup = { ...MathJax.startup, pageReady: draw };
+
+  function fit(formula) {
+    formula.style.fontSize = "";
+    const size = parseFloat(getComputedStyle(formula).fontSize);
+    for (let part = 0.97; formula.scrollWidth > formula.clientWidth && part >= SMALLEST; part -= 0.03) {
+      formula.style.fontSize = `${size * part}px`;
+    }
+  }
+  function fade(box) {
+    const rest = box.scrollWidth - box.clientWidth;
+    const wide = box.clientWidth > 0 && rest > 1;
+    box.classList.toggle("goes-on", wide && box.scrollLeft < rest - 2);
+    if (!wide || box.dataset.watched) return;
+    box.dataset.watched = "yes";
+    box.tabIndex = 0; // so that the arrow keys scroll it
+    box.addEventListener("scroll", () => fade(box), { passive: true });
+  }
+  function look() {
+    document.querySelectorAll("div.math mjx-container").forEach(fit);
+    document.querySelectorAll(WIDE).forEach(fade);
+  }
+  for (const button of document.querySelectorAll(".search-button-field, .theme-switch-button")) {
+    const name = button.getAttribute("aria-label"); // which aids would read in place of what is seen
+    if (button.matches(".search-button-field")) button.removeAttribute("aria-label");
+    else button.querySelectorAll(".theme-switch").forEach((icon) => icon.removeAttribute("title"));
+    button.title = name;
+  }
+  addEventListener("load", async () => {
+    await window.MathJax?.startup?.promise;
+    look();
+    let width = innerWidth;
+    addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; look(); } });
+    document.addEventListener("toggle", look, true); // what was folded has had no width
+    document.addEventListener("click", (event) => { if (event.target.closest(".toggle-button, .toggle")) setTimeout(look, 50); });
+  });
+})();

@@ -1,0 +1,51 @@
+"""Small mends of the pages: a formula keeps its comma, nothing jumps while a page comes up, names are those that one sees."""
+
+import re
+from pathlib import Path
+
+from docutils import nodes
+from sphinx.util.fileutil import copy_asset_file
+
+CLOSING = re.compile(r"[,.;:?!)\]”’%]+(?:-\w+)?|-\w+|s\b")  # right after a formula: its comma, "-axis", a plural's s
+
+
+def keep_together(app, doctree, docname) -> None:
+    """A comma after a formula never begins a line."""
+    if app.builder.format != "html":
+        return
+    for formula in list(doctree.findall(nodes.math)):
+        after = formula.next_node(siblings=True, descend=False, ascend=False)
+        match = CLOSING.match(after.astext()) if isinstance(after, nodes.Text) else None
+        if match:
+            parent, at = formula.parent, formula.parent.index(formula)
+            together = nodes.inline("", "", formula, nodes.Text(match[0]), classes=["together"])
+            parent[at : at + 2] = [together, nodes.Text(after.astext()[match.end() :])]
+
+
+def mend_names(app, pagename, templatename, context, doctree) -> None:
+    """Drop a role that the standard has dropped, and a name that says less than the text it hides."""
+    body = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
+    context["body"] = body.replace(' aria-label="Toggle hidden content"', "")
+
+
+def add_script(app, pagename, templatename, context, doctree) -> None:
+    if 'class="math' in context.get("body", ""):  # hidden until reading.js shows it, or else after 4 seconds
+        show = "document.documentElement.classList.remove('drawing')"
+        hide = f"document.documentElement.classList.add('drawing'); setTimeout(() => {show}, 4000);"
+        app.add_js_file(None, body=hide, priority=100)
+    app.add_js_file("reading.js", loading_method="defer", priority=400)  # before MathJax
+
+
+def copy_script(app) -> None:
+    if app.builder.format == "html":
+        folder = Path(app.outdir, "_static")
+        folder.mkdir(parents=True, exist_ok=True)
+        copy_asset_file(str(Path(__file__).with_suffix(".js")), folder)
+
+
+def setup(app):
+    app.connect("builder-inited", copy_script)
+    app.connect("doctree-resolved", keep_together)
+    app.connect("html-page-context", mend_names)
+    app.connect("html-page-context", add_script)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
