@@ -119,7 +119,9 @@
 
     const ends = () => [CODES[MIDDLE[state.from]], CODES[MIDDLE[state.to]]];
     const onWalk = (part) => { const [a, b] = ends(); return a.map((value, axis) => value + part * (b[axis] - value)); };
-    const changed = (keys) => { if (keys.some((key) => ["from", "to", "along"].includes(key))) move(...onWalk(state.along)); };
+    const go = () => move(...onWalk(state.along));
+    walk.addEventListener("change", go);
+    slider.addEventListener("input", go);
 
     // ---- the picture
 
@@ -249,7 +251,7 @@
       drawStrip();
       tell(z, found, mine, error);
     }
-    return { draw, changed };
+    return { draw };
   }
 
   Explorable.define("latent-plane", {

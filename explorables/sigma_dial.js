@@ -138,7 +138,7 @@
 
     function drawPlane(now, { mu, std, posterior }) {
       plane.begin();
-      const scale = plane.inner.width / (plane.x[1] - plane.x[0]);
+      const scale = Math.max(0, plane.inner.width) / (plane.x[1] - plane.x[0]); // hidden, as for print, it has no width
       plane.inside(() => {
         drawTube(now.shown, 2 * now.sigma * scale);
         plane.dots(...X_AXES, { color: colors.data, radius: 2.2, alpha: 0.8 });
