@@ -161,6 +161,12 @@ def test_there_are_corrections_of_texts_of_code_and_of_our_own():
     assert counts["corrections-ours"] >= 20
 
 
+def test_every_reference_has_a_note():
+    keys = re.findall(r"^@\w+\{([^,]+),", (ROOT / "references.bib").read_text(encoding="utf-8"), re.MULTILINE)
+    assert len(keys) > 50
+    assert not [key for key in keys if f"`{key}`" not in page("bibliography")]
+
+
 def test_the_finder_gets_the_first_sentence_with_its_formulas_and_without_references():
     spec = importlib.util.spec_from_file_location("questions", ROOT / "_ext" / "questions.py")
     extension = importlib.util.module_from_spec(spec)
