@@ -91,7 +91,8 @@ class Report:
     def _repr_html_(self) -> str:
         rows = "".join(line.row() for line in self.sorted())
         head = f"<p {LEFT}><b>Check-up</b>: {self.headline()}</p>"
-        return f"{head}<table>{rows}</table><p {LEFT}>{html.escape(NEVER_SEEN)}</p>"
+        # The class by which notebooks and themes know a table that takes their colours, the dark ones too.
+        return f'{head}<table class="dataframe">{rows}</table><p {LEFT}>{html.escape(NEVER_SEEN)}</p>'
 
 
 def _folded(head: str, text: str) -> str:
