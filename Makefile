@@ -11,7 +11,7 @@ MODULES ?=
 MUTANTS ?= 25
 
 .DEFAULT_GOAL := help
-.PHONY: help book test lab notebooks perturbed replicate vary site-test bench lint lock mutants clean
+.PHONY: help book test lab notebooks perturbed replicate vary site-test pdf bench lint lock mutants clean
 
 help:
 	@echo "make book        build the site from the stored outputs -> _build/html/index.html"
@@ -23,6 +23,7 @@ help:
 	@echo "make replicate   every chapter on N=20 fresh streams of randomness, its claims counted -> back/replication.md"
 	@echo "make vary        every chapter with a constant changed, as a reader may: each runs to its end"
 	@echo "make site-test   build the site and check it in a headless Chromium"
+	@echo "make pdf         the whole book for paper, printed by that Chromium -> _build/book.pdf"
 	@echo "make bench       compare the book's training with the published recipe (a few minutes)"
 	@echo "make lint        format, style and types of the code and the chapters; FIX=1 mends what can be mended by itself"
 	@echo "make lock        requirements.txt, from the packages that requirements.in names"
@@ -69,6 +70,10 @@ site-test: book
 	$(BIN)/python -m pip install --quiet --requirement tests/browser/requirements.txt
 	$(BIN)/python -m pytest -n auto tests/browser tests/explorables
 	@echo "The site is offline-clean. Open _build/html/index.html."
+
+pdf: book
+	$(BIN)/python -m pip install --quiet --requirement tests/browser/requirements.txt
+	$(BIN)/python tests/browser/pdf.py _build/book.pdf
 
 bench: $(READY)
 	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/bench.py

@@ -84,7 +84,7 @@ def finish(app, exception) -> None:
 def setup(app):
     app.add_config_value("book_repository", "", "html")
     app.connect("config-inited", add_buttons, priority=100)  # before the theme reads its options
-    app.connect("html-collect-pages", lambda app: [("404", {}, "404.html")])
+    app.connect("html-collect-pages", lambda app: [("404", {"base": app.config.html_baseurl}, "404.html")])
     app.connect("html-page-context", describe)
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -21,13 +21,18 @@ DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-sandbox"]
 
 
-@pytest.fixture(scope="session")
-def browser():
+def chromium() -> str:
+    """The browser to use."""
     names = ("chromium", "chromium-browser", "google-chrome")
     executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
     assert executable, "no browser found: install chromium, or name one with CHROMIUM=/path/to/it"
+    return executable
+
+
+@pytest.fixture(scope="session")
+def browser():
     with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
+        browser = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
         yield browser
         browser.close()
 
