@@ -350,8 +350,13 @@ globalThis.VaeEngine = (() => {
     let [a, b] = [high - ratio * (high - low), low + ratio * (high - low)];
     let [fa, fb] = [f(a), f(b)];
     while (high - low > tolerance) {
-      if (fa > fb) { high = b; b = a; fb = fa; a = high - ratio * (high - low); fa = f(a); }
-      else { low = a; a = b; fa = fb; b = low + ratio * (high - low); fb = f(b); }
+      if (fa > fb) {
+        [high, b, fb, a] = [b, a, fa, b - ratio * (b - low)];
+        fa = f(a);
+      } else {
+        [low, a, fa, b] = [a, b, fb, a + ratio * (high - a)];
+        fb = f(b);
+      }
     }
     return fa > fb ? a : b;
   }
@@ -394,8 +399,8 @@ globalThis.VaeEngine = (() => {
   }
 
   return {
-    LOSSES, R_DOT, U_MIN, adam, adamStep, assumedSigma, collapseThreshold, curve, decode, encode, evidenceThreshold, finished, initial, kl,
-    klMisread, latentGrid, logEvidence, logEvidenceAt, logEvidenceInParts, objective, parameterCount, posterior, random, rankCorrelation,
-    reconstruction, spiral,
+    LOSSES, adam, adamStep, assumedSigma, collapseThreshold, curve, decode, encode, evidenceThreshold, finished, initial, kl,
+    klMisread, latentGrid, logEvidence, logEvidenceAt, logEvidenceInParts, objective, posterior, random,
+    rankCorrelation, reconstruction, spiral, tanh,
   };
 })();

@@ -13,7 +13,8 @@
   function build(ui) {
     const { state } = ui;
     const training = new Training(state);
-    let [paused, silent] = [ui.still, ui.still && !training.stored ? SILENT : 0];
+    const differs = Object.keys(state).some((key) => !NOT_TRAINED.includes(key) && state[key] !== ui.specs[key].value);
+    let [paused, silent] = [ui.still, ui.still && differs ? SILENT : 0];
 
     // ---- the page's parts
 
@@ -154,7 +155,7 @@
       plane.canvas.style.touchAction = state.source === "drawn" ? "none" : "";
       ui.root.dataset.steps = training.steps;
       if (silent > 0) {
-        ui.say([`Training for ${silent} more steps; then the picture changes.`]);
+        ui.say([`Training for ${SILENT} steps; then the picture changes.`]);
         return;
       }
       const touched = training.enough ? training.touch(state.x, state.y) : null;

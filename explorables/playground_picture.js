@@ -51,7 +51,7 @@ globalThis.PlaygroundPicture = (() => {
       }
       if (training.curve) plane.line(axis(training.curve, 0), axis(training.curve, 1), { color: colors.curve, width: 1.2, dash: [5, 4] });
       if (!curve) return;
-      const { grid, density: exact, mu, std } = touched;
+      const { grid, exact: { density: exact }, mu, std } = touched;
       plane.line(...curve, { color: colors.decoder, width: 2.4 });
       const high = Math.exp(-2) * exact.reduce((a, b) => Math.max(a, b)); // two standard deviations, were it normal
       for (const part of stretches(grid, (i) => exact[i] > high)) plane.line(...part, { color: colors.posterior, width: 8, alpha: 0.75 });
@@ -84,7 +84,7 @@ globalThis.PlaygroundPicture = (() => {
       const tops = new Float64Array(zs.length);
       for (let i = 0; i < grid.z.length; i++) {
         const bin = Math.round(((grid.z[i] + SEEN) / (2 * SEEN)) * (zs.length - 1));
-        if (bin >= 0 && bin < tops.length) tops[bin] = Math.max(tops[bin], touched.density[i]);
+        if (bin >= 0 && bin < tops.length) tops[bin] = Math.max(tops[bin], touched.exact.density[i]);
       }
       exact = Array.from(tops);
     }
@@ -106,7 +106,7 @@ globalThis.PlaygroundPicture = (() => {
     }
     plane.end();
     if (touched) {
-      const { mu, std, mean, std: width, logEvidence } = touched;
+      const { mu, std, exact: { mean, std: width, logEvidence } } = touched;
       plane.describe(`The latent axis. For the touched point q is N(${fixed(mu)}, ${fixed(std)} squared); its exact posterior has mean ${fixed(mean)} and `
         + `standard deviation ${fixed(width)}; log p(x) is ${fixed(logEvidence)} nats.`);
     }

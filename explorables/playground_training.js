@@ -166,7 +166,7 @@ globalThis.PlaygroundTraining = (() => {
       const grid = E.latentGrid(this.theta, this.settings.width, this.sigma);
       if (!grid) return null;
       const { mu: [mu], std: [std] } = this.q(this.theta, [x0, x1]);
-      return { grid, mu, std, ...E.posterior(grid, x0, x1) };
+      return { grid, mu, std, exact: E.posterior(grid, x0, x1) };
     }
   }
 

@@ -2,6 +2,7 @@
 "use strict";
 globalThis.PlaygroundWords = (() => {
   const fixed = (value, digits = 2) => (Number.isFinite(value) ? value.toFixed(digits).replace("-", "−") : "—");
+  const plain = (value) => String(Number(value.toPrecision(3)));
   const DEAD = 0.01; // nats: below, the latent carries nothing
 
   const LOSSES = {
@@ -13,8 +14,8 @@ globalThis.PlaygroundWords = (() => {
     if (loss === "mse") return `This loss assumes σ = ${fixed(sigma)}, whatever you set: it averages the squared error over the axes. `;
     const learned = learns ? `σ learns: ${fixed(told, 3)} now. ` : "";
     const trains = `you set σ = ${fixed(told)} and train σ = ${fixed(sigma)}. `;
-    if (loss === "no-half") return `${learned}The KL counts ${beta === 1 ? "twice" : `${fixed(2 * beta)} times`}: ${trains}`;
-    return beta === 1 ? learned : `${learned}With β = ${fixed(beta)} ${trains}`;
+    if (loss === "no-half") return `${learned}The KL counts ${beta === 1 ? "twice" : `${plain(2 * beta)} times`}: ${trains}`;
+    return beta === 1 ? learned : `${learned}With β = ${plain(beta)} ${trains}`;
   }
 
   /** Whether the number that this loss calls the ELBO is one. Null where it is. */
