@@ -7,7 +7,10 @@
   const CENTIMETRES = Math.log(100); // what log p(x|z) loses when x, one number, is told in centimetres
   const Z = Array.from({ length: 261 }, (_, i) => -REACH + (i * REACH) / 130);
   const STRIP = 52; // pixels above the plane, for the line of epsilon
-  const signed = (value) => `${value < 0 ? "−" : "+"}${Math.abs(value).toFixed(2)}`;
+  const signed = (value) => {
+    const size = Math.abs(value).toFixed(2);
+    return size === "0.00" ? size : `${value < 0 ? "−" : "+"}${size}`;
+  };
 
   function chosen({ f, k, centimetres }) {
     if (f === "wave") return F.wave(k);
