@@ -38,9 +38,10 @@
     return nearest(centre, CODES.length).find((n) => DATA.labels[n] === digit);
   });
 
-  /** Values from 0 to 1, row by row, as a picture of one colour. */
-  function bitmap(values, width, color) {
-    const canvas = el("canvas", { width, height: values.length / width });
+  /** Values from 0 to 1, row by row, as a square picture of one colour. */
+  function bitmap(values, color) {
+    const width = Math.sqrt(values.length);
+    const canvas = el("canvas", { width, height: width });
     const pen = canvas.getContext("2d");
     values.forEach((value, i) => {
       pen.globalAlpha = Math.min(1, Math.max(0, value));
@@ -53,7 +54,7 @@
   const across = (count) => Array.from({ length: count }, (_, i) => -EDGE + (2 * EDGE * (i + 0.5)) / count);
 
   /** The aggregate over the map, 1 at its highest. */
-  function aggregateOverMap(count = 66) {
+  function aggregateOverMap(count = 48) {
     const values = across(count).reverse().flatMap((y) => across(count).map((x) => density([x, y])));
     const top = Math.max(...values);
     return values.map((value) => Math.sqrt(value / top));
@@ -127,7 +128,7 @@
 
     const kept = {}; // pictures of the whole map, for the present colours
     function ground(name, values, color) {
-      if (kept[name]?.color !== color) kept[name] = { color, picture: bitmap(values(), Math.sqrt(values().length), color) };
+      if (kept[name]?.color !== color) kept[name] = { color, picture: bitmap(values(), color) };
       const { left: x, top: y, width, height } = map.inner;
       map.pen.imageSmoothingEnabled = name === "codes";
       map.pen.drawImage(kept[name].picture, x, y, width, height);

@@ -109,11 +109,8 @@
     // By key: along the spiral, in whose order the points are stored.
     knob.addEventListener("keydown", (event) => {
       const way = { ArrowLeft: -1, ArrowDown: -1, ArrowRight: 1, ArrowUp: 1 }[event.key];
-      if (!way) return;
-      event.preventDefault();
-      event.stopImmediatePropagation();
-      ui.set({ point: state.point + way * (event.shiftKey ? 5 : 1) });
-    }, { capture: true });
+      if (way) ui.set({ point: state.point + way * (event.shiftKey ? 5 : 1) });
+    });
 
     /** Those stretches of the decoder's curve whose nodes pass a test. */
     function stretches({ grid }, admits, style) {
