@@ -60,7 +60,7 @@ def loss_lines(yours: Yours, loss: Loss | None) -> Iterator[Line]:
         text = f"weight {weight:.3g}: training lowers log p(x|z)"
         yield Line("reconstruction", "wrong", text, page, "the loss is MINUS the ELBO")
     else:
-        yield Line("reconstruction", "ok", f"{weight:.3g} times minus log p(x|z), summed over the batch", page)
+        yield Line("reconstruction", "ok", f"{weight:.4g} times minus log p(x|z), summed over the batch", page)
     if kl.fault:
         yield Line("KL", "wrong", kl.fault, "chapter 03", kl.expected, WRITE_KL)
         return
