@@ -5,7 +5,7 @@
   const { Training, SIDE, pointToText } = PlaygroundTraining;
   const { LOSSES, sentence, pytorch } = PlaygroundWords;
   const Picture = PlaygroundPicture;
-  const [TRAIN, LOOK] = [7, 3]; // milliseconds of a frame for steps and for exact numbers; the rest is for the picture
+  const [TRAIN, LOOK] = [8, 2]; // milliseconds of a frame for steps and for exact numbers; the rest is for the picture
   const MOST = 60; // steps a frame, so that a fast machine shows the way too
   const SILENT = 6000; // steps that are taken before the picture changes, where motion is not wanted
   const NOT_TRAINED = ["x", "y", "samples"]; // what changes the picture alone
@@ -28,13 +28,16 @@
       margin: { left: 1, right: 1, top: 1, bottom: 1 },
     });
 
+    const thresholds = (collapse, evidence) => (evidence < 1.04 * collapse ? [{ at: collapse, label: "√λmax, σ*" }]
+      : [{ at: collapse, label: "√λmax" }, { at: evidence, label: "σ*" }]);
+
     /** Where sigma means something. A weight of the KL moves the thresholds as it moves the sigma that is trained. */
     const ticks = () => {
       const weight = VaeEngine.assumedSigma(state.loss, 1, state.beta);
       const limits = state.loss === "mse" ? null : training.thresholds;
       return [
         ...(training.curve ? [{ at: state.noise, label: "true noise" }] : []),
-        ...(limits ? [{ at: limits.collapse / weight, label: "√λmax" }, { at: limits.evidence / weight, label: "σ*" }] : []),
+        ...(limits ? thresholds(limits.collapse / weight, limits.evidence / weight) : []),
       ];
     };
     const slider = ui.range(left, "sigma", { label: "σ, the width of the brush", log: true, steps: 400, ticks });
@@ -44,14 +47,14 @@
       label: "The latent axis", x: [-3.5, 3.5], y: [0, 1], ratio: 2.7, margin: { left: 2, right: 2, top: 18, bottom: 20 },
     });
     const bars = ui.plane(right, {
-      label: "Nats a point", x: [-4, 0], y: [0, 1], ratio: 2.4, margin: { left: 74, right: 78, top: 2, bottom: 20 },
+      label: "Nats a point", x: [-4, 0], y: [0, 1], ratio: ui.small ? 1.9 : 2.4, margin: { left: 76, right: 80, top: 2, bottom: 20 },
     });
     const history = ui.small ? null : ui.plane(right, {
       label: "The same over the steps of training", x: [0, 1], y: [0, 1], ratio: 2.7, margin: { left: 30, right: 8, top: 18, bottom: 18 },
     });
 
-    const buttons = ui.box("row");
-    let [learn, clear] = [null, null];
+    const buttons = ui.box("row", ui.small ? right : ui.root);
+    let [learn, clear, process] = [null, null, null];
     const toggle = ui.button(buttons, "pause", () => {
       if (training.resting) { training.wake(); paused = false; } else paused = !paused;
       work();
@@ -59,7 +62,7 @@
     const renew = () => ui.set({ seed: (state.seed % 9999) + 1 });
     if (ui.small) {
       ui.button(buttons, "new weights", renew);
-      buttons.append(el("a", { href: "back/playground.html" }, "open the playground"));
+      buttons.append(el("a", { href: "back/playground.html", style: "padding: 0" }, "open the playground"));
     } else {
       ui.button(buttons, "one step", () => { paused = true; training.wake(); training.step(); work(); });
       ui.button(buttons, "new weights", renew);
@@ -77,7 +80,7 @@
       ui.choice(data, "source", { label: "The data", words: { spiral: "a spiral", drawn: "draw your own" } });
       ui.button(data, "new points", () => ui.set({ set: (state.set % 9999) + 1, source: "spiral" }));
       clear = ui.button(data, "clear", () => ui.set({ drawn: "", source: "drawn" }));
-      const process = ui.box("sliders");
+      process = ui.box("sliders");
       ui.range(process, "turns", { label: "turns", steps: 50 });
       ui.range(process, "noise", { label: "true noise", log: true, steps: 60 });
       ui.range(process, "points", { label: "points" });
@@ -147,11 +150,12 @@
       work();
     }
 
+    let drawn = []; // what the slow pictures show
     function draw() {
       toggle.textContent = paused || training.resting ? "play" : "pause";
       slider.disabled = state.loss === "mse";
       if (learn) learn.disabled = state.loss === "mse";
-      if (clear) clear.hidden = state.source !== "drawn";
+      if (clear) clear.hidden = !(process.hidden = state.source === "drawn");
       plane.canvas.style.touchAction = state.source === "drawn" ? "none" : "";
       ui.root.dataset.steps = training.steps;
       if (silent > 0) {
@@ -161,8 +165,12 @@
       const touched = training.enough ? training.touch(state.x, state.y) : null;
       Picture.drawPlane(ui, plane, training, touched, state.samples && !ui.small);
       if (latent) Picture.drawLatent(ui, latent, training, touched);
-      Picture.drawBars(ui, bars, training);
-      if (history) Picture.drawHistory(ui, history, training);
+      const now = [training.numbers, training.history.length, bars.root.clientWidth, ui.colors.text];
+      if (now.some((value, i) => value !== drawn[i])) { // a few times a second
+        drawn = now;
+        Picture.drawBars(ui, bars, training);
+        if (history) Picture.drawHistory(ui, history, training);
+      }
       const { parts, tone } = sentence(training);
       ui.say(parts.map(([words, kind]) => (kind ? el("strong", { class: kind }, words) : words)), tone);
     }

@@ -65,7 +65,7 @@ globalThis.PlaygroundPicture = (() => {
     plane.axes();
     const words = { size: 12, halo: true };
     plane.write(8, plane.height - 10, "decoder and its tube ±σ", { ...words, color: colors["decoder-ink"], weight: 600 });
-    if (training.curve) plane.write(plane.width - 8, plane.height - 10, "dashed: the true curve", { ...words, align: "right" });
+    if (training.curve) plane.write(plane.width - 8, plane.height - 10, "dashed: truth", { ...words, align: "right" });
     plane.end();
   }
 
@@ -75,7 +75,8 @@ globalThis.PlaygroundPicture = (() => {
     const flat = zs.map(() => 0);
     const numbers = training.numbers;
     const prior = zs.map((z) => density(z, 0, 1));
-    const aggregate = numbers && zs.map((z) => numbers.mu.reduce((sum, mu, n) => sum + density(z, mu, Math.max(0.02, numbers.std[n])), 0) / numbers.mu.length);
+    const mixed = ({ mu, std }) => zs.map((z) => mu.reduce((sum, at, n) => sum + density(z, at, Math.max(0.02, std[n])), 0) / mu.length);
+    const aggregate = numbers && (numbers.aggregate ??= mixed(numbers)); // once for each measurement
     let [exact, q] = [flat, flat];
     if (touched) {
       const { grid, mu, std } = touched;
@@ -125,13 +126,15 @@ globalThis.PlaygroundPicture = (() => {
     const { numbers: now, settings: { loss } } = training;
     plane.begin();
     if (now) {
-      const [low] = plane.x = range([now.train, now.fresh ?? now.train, now.elbo - 0.3, now.reconstruction, now.claimed]);
+      const broken = loss === "g" || loss === "std";
+      const shown = [now.train, now.elbo - 0.3, ...(ui.small ? [] : [now.fresh ?? now.train, now.reconstruction]), ...(broken ? [now.claimed] : [])];
+      const [low] = plane.x = range(shown);
       const named = [
         ...(ui.small || now.fresh === null ? [] : [["fresh log p", now.fresh, "posterior"]]),
         ["log p(x)", now.train, "posterior"],
         ["ELBO, gap", now.elbo, "elbo"],
         ...(ui.small ? [] : [["rec. − KL", now.elbo, "elbo"]]),
-        ...(loss === "g" || loss === "std" ? [["its “ELBO”", now.claimed, now.claimed > now.train ? "wrong" : "data"]] : []),
+        ...(broken ? [["its “ELBO”", now.claimed, now.claimed > now.train ? "wrong" : "data"]] : []),
       ];
       const row = plane.inner.height / named.length;
       const bar = (from, to, place, style) => {
@@ -187,7 +190,7 @@ globalThis.PlaygroundPicture = (() => {
       });
       const [low, high] = plane.y;
       plane.axes({ y: [low, high] });
-      plane.write(plane.width - plane.margin.right, plane.height - 3, `step ${training.steps}`, { align: "right", size: 12, color: colors.muted });
+      plane.write(plane.width - plane.margin.right, plane.height - 3, `step ${numbers.steps}`, { align: "right", size: 12, color: colors.muted });
     }
     let at = plane.margin.left;
     for (const [word, hue] of [["log p", "posterior"], ["(dashed: fresh)", "posterior"], ["ELBO", "elbo"]]) {

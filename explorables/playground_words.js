@@ -57,6 +57,7 @@ globalThis.PlaygroundWords = (() => {
     }
     const gap = `lies ${fixed(train - elbo)} below log p(x): the gap`;
     if (loss === "g" || loss === "std") return [["", ""], `${given}. The true ELBO ${gap}.`];
+    if (train - elbo > 0.5) return [["A wide gap. ", ""], `The curve may be right, but q is not where the exact posterior is: the ELBO ${gap}. ${given}.`];
     return [["Healthy. ", "good"], `The tube covers the cloud and follows its middle. ${given}. The ELBO ${gap}.`];
   }
 
