@@ -57,11 +57,11 @@
     const margin = { left: 44, right: 8, top: 18, bottom: 34 };
     const profile = ui.plane(right, {
       label: "The loss along the push",
-      x: [-ALONG, ALONG], y: [-0.2, 0.3], ratio: 2.2, margin, xLabel: "push of decoder and encoder together",
+      x: [-ALONG, ALONG], y: [-0.2, 0.3], ratio: 1.4, margin, xLabel: "push of decoder and encoder together",
     });
     const living = ui.plane(right, {
       label: "The KL where the ball comes to rest",
-      x: [0.7, 1.3], y: [-0.03, 0.4], ratio: 2.2, margin, xLabel: "σ / σ_c",
+      x: [0.7, 1.3], y: [-0.03, 0.4], ratio: 1.4, margin, xLabel: "σ / σ_c",
     });
     ui.range(left, "ratio", {
       label: "σ / σ_c", steps: 120, format: (value) => value.toFixed(3),
@@ -73,7 +73,8 @@
       roll();
     });
     ui.button(actions, "Let it roll", roll);
-    ui.sentence();
+    ui.sentence(left);
+    ui.spoken.style.minHeight = "8.2em"; // of its longest text: what stands below does not move
     ui.ending(ui.box("row"));
 
     function roll() {
@@ -144,7 +145,7 @@
         profile.dots([(a + d) * Math.SQRT1_2], [change(r, a, d)], { color: colors.decoder, radius: 6 });
       });
       profile.axes({ x: [-1, 0, 1], y: [[-0.1, "−0.1"], 0, 0.2] });
-      profile.write(44, 12, "along the push, nats", { size: 12, weight: 600, color: colors["elbo-ink"] });
+      profile.write(44, 12, "loss, nats", { size: 12, weight: 600, color: colors["elbo-ink"] });
       profile.write(profile.width - 8, 12, "dashed: second order", { size: 12, align: "right", color: colors.muted });
       profile.end();
     }
@@ -177,7 +178,7 @@
       }
       const s = rest(r);
       ui.say([here, el("strong", { class: "good" }, "A saddle. "), "Tilt both together and the loss falls: the ball comes to "
-        + `rest alive, ${fixed(-change(r, s, s), 3)} nats lower. ${time}${r > 0.93 ? ": near σ_c, training is slow" : ""}.`], "good");
+        + `rest alive, ${fixed(-change(r, s, s), 3)} nats lower. ${time}${r > 0.93 ? ": slow, near σ_c" : ""}.`], "good");
     }
 
     function draw() {

@@ -91,7 +91,7 @@
       dial.setAttribute("aria-valuetext", `${state.ratio} times the true noise`);
     });
     ui.sentence(left);
-    ui.spoken.style.minHeight = "6.9em"; // of its longest text: what stands below does not move
+    ui.spoken.style.minHeight = "8.2em"; // of its longest text: what stands below does not move
     const row = ui.box("row");
     ui.check(row, "samples", { label: "200 samples of the model" });
     ui.ending(row);
