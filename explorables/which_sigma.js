@@ -92,7 +92,7 @@
     const plane = ui.plane(right, { label: "the tube", x: [-1, 1], y: [-1, 1], ratio: 1.3, margin });
     ui.sentence();
     const caveat = ui.root.appendChild(el("p", { class: "aside" }));
-    const instead = el("pre", { tabindex: 0, "aria-label": "the lines to write instead" });
+    const instead = el("pre", { tabindex: 0, role: "group", "aria-label": "the lines to write instead" });
     ui.root.append(el("p", { class: "title" }, "Write instead"), instead);
     const row = ui.box("row");
     const table = el("select", { "aria-label": "a loss of the chapter's tables", onchange: () => choose(table.value) });
