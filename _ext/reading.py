@@ -22,6 +22,13 @@ def keep_together(app, doctree, docname) -> None:
             parent[at : at + 2] = [together, nodes.Text(after.astext()[match.end() :])]
 
 
+def keep_anchors(app, doctree, docname) -> None:
+    """An anchor before a fold, which is raw HTML and is written without its id, stands in front of it."""
+    for fold in list(doctree.findall(nodes.raw)):
+        for name in fold["ids"]:
+            fold.parent.insert(fold.parent.index(fold), nodes.raw("", f'<span id="{name}"></span>', format="html"))
+
+
 def mend_names(app, pagename, templatename, context, doctree) -> None:
     """Drop a role that the standard has dropped, and a name that says less than the text it hides."""
     body = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
@@ -46,6 +53,7 @@ def copy_script(app) -> None:
 def setup(app):
     app.connect("builder-inited", copy_script)
     app.connect("doctree-resolved", keep_together)
+    app.connect("doctree-resolved", keep_anchors)
     app.connect("html-page-context", mend_names)
     app.connect("html-page-context", add_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
