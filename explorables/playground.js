@@ -117,6 +117,14 @@
       if (event.key === "Enter" && state.source === "drawn") drop([state.x, state.y]);
     });
 
+    // A state that the page's text names. A link will not do: the theme's script takes every #... for a selector.
+    for (const button of document.querySelectorAll("button[data-playground]")) {
+      button.addEventListener("click", () => {
+        location.hash = `#playground?${button.dataset.playground}`;
+        ui.root.scrollIntoView({ block: "center" });
+      });
+    }
+
     // ---- work: steps and exact numbers in slices of each frame
 
     function slice() {

@@ -244,6 +244,17 @@ def test_axe_finds_nothing(play, page, device):
         assert not Axe().run(tab, context="#playground", options={"preload": False}).response["violations"]
 
 
+def test_the_text_leads_to_states(play):
+    tab, root = play()
+    named = tab.locator("button[data-playground]").all()
+    assert len(named) > 5
+    for button in named:
+        button.press("Enter")
+        settle(tab)
+        assert tab.evaluate("location.hash") == f"#playground?{button.get_attribute('data-playground')}"
+    assert root.get_by_role("radio", name="draw your own").is_checked()
+
+
 def test_the_small_one_leads_to_the_large_one(play):
     tab, root = play(page="intro.html")
     root.get_by_label("σ, the width of the brush").press("ArrowRight")
@@ -260,4 +271,5 @@ def test_without_javascript_it_says_so(browser):
     tab = context.new_page()
     tab.goto((SITE / PAGE).as_uri())
     assert tab.get_by_text("The playground needs JavaScript").is_visible()
+    assert tab.locator("#fig-playground img").is_visible()
     context.close()
