@@ -61,8 +61,8 @@
       this.show();
       this.readColors();
       new MutationObserver(() => this.readColors()).observe(document.documentElement, { attributeFilter: ["data-theme"] });
-      new IntersectionObserver(([entry]) => {
-        this.inView = entry.isIntersecting;
+      new IntersectionObserver((entries) => {
+        this.inView = entries.at(-1).isIntersecting;
         this.last = undefined;
         this.redraw();
       }, { rootMargin: "100px" }).observe(root);
