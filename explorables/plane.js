@@ -190,7 +190,7 @@
       const { canvas } = this;
       const [min, max] = this.x;
       const knob = el("div", { class: "handle", role: "slider", tabindex: 0, "aria-label": label });
-      Object.assign(knob, { ariaValueMin: min, ariaValueMax: max });
+      Object.assign(knob, { ariaValueMin: min, ariaValueMax: max, ariaValueNow: min }); // of now: until it is drawn
       knob.style.setProperty("--hue", `var(--ex-${hue})`);
       this.root.append(knob);
       const go = (event) => move(...this.at(event));

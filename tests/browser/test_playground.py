@@ -100,8 +100,7 @@ def test_every_control_by_keyboard(play):
         before = tab.evaluate("location.hash")
         control.focus()
         control.press("Space" if kind == "checkbox" else "ArrowRight")
-        settle(tab)
-        assert tab.evaluate("location.hash") != before, control.evaluate("node => node.outerHTML")
+        tab.wait_for_function("before => location.hash !== before", arg=before)
         tried += 1
     assert tried >= 12
     for name in ("new weights", "new points"):
