@@ -4,7 +4,7 @@ import ast
 
 import nbformat
 import pytest
-from nbformat.v4 import new_code_cell, new_notebook
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 
 from tools import notebooks
 
@@ -24,6 +24,19 @@ def run(tmp_path, monkeypatch):
         return status, nbformat.read(path, as_version=4)
 
     return run
+
+
+def test_what_the_site_folds_is_folded_in_jupyterlab():
+    cells = [new_code_cell("1"), new_code_cell("plot()", metadata={"tags": ["hide-input"]})]
+    cells += [
+        new_markdown_cell(":::{solution-start} ex-1\n:::"),
+        new_code_cell("2"),
+        new_markdown_cell("Yes.\n\n:::{solution-end}\n:::"),
+    ]
+    notebook = new_notebook(cells=[*cells, new_code_cell("3", metadata={"jupyter": {"source_hidden": True}})])
+    notebooks.clean(notebook)
+    folded = [cell.metadata.get("jupyter") for cell in notebook.cells if cell.cell_type == "code"]
+    assert folded == [None, {"source_hidden": True}, {"source_hidden": True, "outputs_hidden": True}, None]
 
 
 def test_executes_cleans_and_stamps(run, tmp_path):

@@ -105,10 +105,22 @@ def is_fresh(notebook) -> bool:
 
 
 def clean(notebook) -> None:
-    """Drop what differs between two runs or two machines: times, versions, an editor's marks."""
+    """Drop what differs between two runs or two machines: times, versions, an editor's marks.
+
+    JupyterLab knows no directives, so what the site folds is folded there by metadata: set-up, checks, plots and solutions.
+    """
     notebook.metadata = nbformat.from_dict(NOTEBOOK_METADATA)
+    solution = False
     for cell in notebook.cells:
         cell.metadata = nbformat.from_dict({key: cell.metadata[key] for key in cell.metadata if key in CELL_METADATA})
+        if cell.cell_type == "markdown":
+            solution = (
+                [solution] + [part == "start" for part in re.findall(r"^:::+\{solution-(start|end)\}", cell.source, re.M)]
+            )[-1]
+        elif solution:
+            cell.metadata["jupyter"] = {"source_hidden": True, "outputs_hidden": True}
+        elif "hide-input" in cell.metadata.get("tags", []):
+            cell.metadata["jupyter"] = {"source_hidden": True}
 
 
 def environment(**variables: str) -> dict[str, str]:
