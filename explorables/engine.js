@@ -1,6 +1,6 @@
 /* The mathematics of the playground: a VAE with one latent axis on points of the plane, its losses as people write them, its
    gradient by hand, and what is exact about it. Numbers and typed arrays in and out, nothing of the page; equal to vaelib's,
-   which tests/explorables holds.
+   which tests/browser/test_engine.py holds.
 
    x: points, [x0, y0, x1, y1, ...]. theta: all parameters in vaelib's order, log sigma at the end:
    encoder 2 -> width -> (mu, log variance), decoder 1 -> width -> 2, tanh between. */

@@ -5,8 +5,6 @@ Run by ``make site-test``.
 
 import base64
 import math
-import os
-import shutil
 import sys
 from pathlib import Path
 
@@ -20,10 +18,7 @@ from vaelib.nets import VAE
 from vaelib.spiral import curve
 from vaelib.verify import rng
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="make site-test installs it")
-
 ROOT = Path(__file__).resolve().parents[2]
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-sandbox"]
 NOTEBOOKS = {"sigma_dial": "07_sigma_as_weight", "latent_plane": "12_digits"}
 sys.path.insert(0, str(ROOT / "_ext"))
 import explorables  # noqa: E402
@@ -32,20 +27,15 @@ DATA = {name: explorables.stored(ROOT / "chapters" / f"{notebook}.ipynb", name) 
 
 
 @pytest.fixture(scope="module")
-def run():
+def run(browser):
     """Evaluates JavaScript with the engine, the networks, the stored data and the given numbers as `it`."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert executable, "no browser found: install chromium, or name one with CHROMIUM=/path/to/it"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
-        page = browser.new_page()
-        for script in ("engine", "networks", "bowl_loss"):
-            page.add_script_tag(path=ROOT / "explorables" / f"{script}.js")
-        for data in DATA.values():
-            page.add_script_tag(content=explorables.data_script(data))
-        yield lambda code, **it: page.evaluate(f"(it) => {{ {code} }}", it)
-        browser.close()
+    page = browser.new_page()
+    for script in ("engine", "networks", "bowl_loss"):
+        page.add_script_tag(path=ROOT / "explorables" / f"{script}.js")
+    for data in DATA.values():
+        page.add_script_tag(content=explorables.data_script(data))
+    yield lambda code, **it: page.evaluate(f"(it) => {{ {code} }}", it)
+    page.close()
 
 
 def tensor(text, *shape):

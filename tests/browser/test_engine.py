@@ -1,11 +1,9 @@
 """The numbers of explorables/engine.js, computed in a browser, are vaelib's.
 
-Run by ``make site-test``, with the browser that tests/browser names.
+Run by ``make site-test``.
 """
 
 import math
-import os
-import shutil
 from pathlib import Path
 
 import pytest
@@ -24,33 +22,25 @@ from vaelib.thresholds import collapse_threshold, evidence_threshold
 from vaelib.train import fit, flat_gradient
 from vaelib.verify import rng
 
-sync_api = pytest.importorskip("playwright.sync_api", reason="make site-test installs it")
-
 ENGINE = Path(__file__).resolve().parents[2] / "explorables" / "engine.js"
-QUIET = ["--disable-background-networking", "--disable-component-update", "--disable-sync", "--no-first-run", "--no-sandbox"]
 
 
 @pytest.fixture(scope="module")
-def engine():
+def engine(browser):
     """Calls JavaScript with VaeEngine as E and the given numbers as `it`."""
-    names = ("chromium", "chromium-browser", "google-chrome")
-    executable = os.environ.get("CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    assert executable, "no browser found: install chromium, or name one with CHROMIUM=/path/to/it"
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=executable, args=QUIET)
-        page = browser.new_page()
-        page.add_script_tag(path=ENGINE)
+    page = browser.new_page()
+    page.add_script_tag(path=ENGINE)
 
-        def call(code, **it):
-            it = {name: value.flatten().tolist() if isinstance(value, Tensor) else value for name, value in it.items()}
-            return page.evaluate(
-                f"(it) => {{ const E = VaeEngine; for (const k in it) if (Array.isArray(it[k])) "
-                f"it[k] = Float64Array.from(it[k]); {code} }}",
-                it,
-            )
+    def call(code, **it):
+        it = {name: value.flatten().tolist() if isinstance(value, Tensor) else value for name, value in it.items()}
+        return page.evaluate(
+            f"(it) => {{ const E = VaeEngine; for (const k in it) if (Array.isArray(it[k])) "
+            f"it[k] = Float64Array.from(it[k]); {code} }}",
+            it,
+        )
 
-        yield call
-        browser.close()
+    yield call
+    page.close()
 
 
 def theta(vae: VAE) -> Tensor:
