@@ -17,9 +17,15 @@ def use_local_mathjax(app, config):
 
 
 def copy_mathjax(app):
-    folder = Path(app.outdir, "_static", "mathjax")
-    folder.mkdir(parents=True, exist_ok=True)
-    copy_asset_file(str(files("sphinx-mathjax-offline") / "static" / "mathjax" / SCRIPT), folder)
+    copy_to_static(app, files("sphinx-mathjax-offline") / "static" / "mathjax" / SCRIPT, "mathjax")
+
+
+def copy_to_static(app, file, folder=""):
+    """Put a file where the pages of the site find what they load."""
+    if app.builder.format == "html":
+        target = Path(app.outdir, "_static", folder)
+        target.mkdir(parents=True, exist_ok=True)
+        copy_asset_file(str(file), target)
 
 
 def setup(app):

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from docutils import nodes
-from sphinx.util.fileutil import copy_asset_file
+from offline_assets import copy_to_static
 
 CLOSING = re.compile(r"[,.;:?!)\]”’%]+(?:-\w+)?|-\w+|s\b")  # right after a formula: its comma, "-axis", a plural's s
 
@@ -44,10 +44,7 @@ def add_script(app, pagename, templatename, context, doctree) -> None:
 
 
 def copy_script(app) -> None:
-    if app.builder.format == "html":
-        folder = Path(app.outdir, "_static")
-        folder.mkdir(parents=True, exist_ok=True)
-        copy_asset_file(str(Path(__file__).with_suffix(".js")), folder)
+    copy_to_static(app, Path(__file__).with_suffix(".js"))
 
 
 def setup(app):

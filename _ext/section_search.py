@@ -11,8 +11,8 @@ from pathlib import Path
 
 import formula_text
 from docutils import nodes
+from offline_assets import copy_to_static
 from sphinx import addnodes
-from sphinx.util.fileutil import copy_asset_file
 
 # How much a page's sections count. What explains comes first, what lists comes last.
 WEIGHTS = {
@@ -112,10 +112,7 @@ def add_script(app, pagename, templatename, context, doctree) -> None:
 
 def prepare(app) -> None:
     app.builder.search = False  # no index of Sphinx's own
-    if app.builder.format == "html":
-        folder = Path(app.outdir, "_static")
-        folder.mkdir(parents=True, exist_ok=True)
-        copy_asset_file(str(Path(__file__).with_suffix(".js")), folder)
+    copy_to_static(app, Path(__file__).with_suffix(".js"))
 
 
 def setup(app):
