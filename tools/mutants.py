@@ -33,6 +33,8 @@ ROOT = Path(__file__).resolve().parent.parent
 MODULES = (
     *("kl", "gaussian", "likelihood", "objective", "quadrature", "ppca", "diagnostics", "thresholds", "train", "backprop"),
     *("spiral", "sweep", "_ranks", "verify"),
+    *("checkup", "checkup._draw", "checkup._evidence", "checkup._likelihood", "checkup._loss", "checkup._posterior"),
+    *("checkup._report", "checkup._yours"),
 )
 TESTS = {"_ranks": "sweep"}  # where a module's own tests stand, if not under its name
 NO_UNIT_TESTS = ("test_book", "test_notebooks", "test_imports", "test_requirements", "test_tools")
@@ -111,7 +113,7 @@ def places(node: ast.AST) -> Iterator[tuple[ast.AST, str, int | None]]:
         for index, child in enumerate(value) if isinstance(value, list) else [(None, value)]:
             if not isinstance(child, ast.AST) or isinstance(child, ast.JoinedStr | ast.Import | ast.ImportFrom):
                 continue
-            if isinstance(child, ast.If) and ast.unparse(child.test).startswith("__name__ =="):
+            if isinstance(child, ast.If) and ast.unparse(child.test).startswith(("__name__ ==", "TYPE_CHECKING")):
                 continue
             yield node, field, index
             yield from places(child)
@@ -153,16 +155,23 @@ def _short(node: ast.AST) -> str:
     return first if len(first) <= 60 else f"{first[:57]}..."
 
 
+def path_of(module: str) -> str:
+    """Where a module stands; a package is its ``__init__.py``."""
+    path = f"vaelib/{module.replace('.', '/')}"
+    return f"{path}/__init__.py" if (ROOT / path).is_dir() else f"{path}.py"
+
+
 def tests_of(module: str) -> list[list[str]]:
-    """Two runs: the module's own tests and doctests, and the other unit tests that import it."""
-    own = f"tests/test_{TESTS.get(module, module)}.py"
-    imports = re.compile(rf"vaelib\.{module}\b|from vaelib import [^\n]*\b{module}\b")
+    """Two runs: the module's own tests and doctests, and the other unit tests that import it; a package is tested as one."""
+    package = module.partition(".")[0]
+    own = f"tests/test_{TESTS.get(package, package)}.py"
+    imports = re.compile(rf"vaelib\.{package}\b|from vaelib import [^\n]*\b{package}\b")
     others = [
         f"tests/{path.name}"
         for path in sorted((ROOT / "tests").glob("test_*.py"))
         if not path.name.startswith(NO_UNIT_TESTS) and imports.search(path.read_text(encoding="utf-8"))
     ]
-    return [[own, f"vaelib/{module}.py"], [path for path in others if path != own]]
+    return [[own, path_of(module)], [path for path in others if path != own]]
 
 
 def run_tests(folder: Path, tests: list[str]) -> None:
@@ -192,12 +201,12 @@ class Slot:
         self.folder = folder
         for name in ("vaelib", "tools", "tests"):
             shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "browser"))
-        for name in ("conftest.py", "pyproject.toml", "requirements.in", "requirements.txt"):
+        for name in ("conftest.py", "pyproject.toml", "requirements.in", "requirements.txt", "README.md"):
             shutil.copy(ROOT / name, folder)
         self.mutant: Mutant | None = None
 
     def put(self, module: str, source: str) -> None:
-        (self.folder / "vaelib" / f"{module}.py").write_text(source, encoding="utf-8")
+        (self.folder / path_of(module)).write_text(source, encoding="utf-8")
 
     def start(self, tests: list[str], limit: float) -> None:
         self.process = multiprocessing.get_context("fork").Process(target=run_tests, args=(self.folder, tests))
@@ -234,7 +243,7 @@ def unbroken(slots: list[Slot], module: str, runs: list[list[str]]) -> list[floa
 
 def survivors(slots: list[Slot], module: str, chosen: list[Mutant]) -> list[Mutant]:
     """The mutants that no test notices."""
-    source = (ROOT / "vaelib" / f"{module}.py").read_text(encoding="utf-8")
+    source = (ROOT / path_of(module)).read_text(encoding="utf-8")
     runs = [tests for tests in tests_of(module) if tests]
     limits = [PATIENCE + 5 * seconds for seconds in unbroken(slots, module, runs)]
     waiting, left, stage = list(reversed(chosen)), [], {}
@@ -255,7 +264,7 @@ def survivors(slots: list[Slot], module: str, chosen: list[Mutant]) -> list[Muta
                 continue
             if not noticed:
                 left.append(slot.mutant)
-                print(f"  vaelib/{module}.py:{slot.mutant.line}: {slot.mutant.change}", flush=True)
+                print(f"  {path_of(module)}:{slot.mutant.line}: {slot.mutant.change}", flush=True)
             slot.mutant = None
     for slot in slots:
         slot.put(module, source)
@@ -277,7 +286,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         slots = [Slot(Path(folder) / str(number)) for number in range(options.jobs)]
         for module in options.modules or MODULES:
-            found = mutants((ROOT / "vaelib" / f"{module}.py").read_text(encoding="utf-8"))
+            found = mutants((ROOT / path_of(module)).read_text(encoding="utf-8"))
             chosen = found
             if 0 < options.number < len(found):
                 chosen = random.Random(f"{options.seed} {module}").sample(found, options.number)
@@ -287,9 +296,9 @@ def main() -> int:
             rows.append((module, len(chosen) - len(left), len(chosen)))
             print(f"  killed {rows[-1][1]} of {rows[-1][2]} in {time.monotonic() - start:.0f} s", flush=True)
     rows.append(("all", sum(killed for _, killed, _ in rows), sum(number for _, _, number in rows)))
-    print("\nmodule         killed")
+    print("\nmodule               killed")
     for module, killed, number in rows:
-        print(f"{module:12} {killed:4} of {number:4}  {100 * killed / max(number, 1):.0f} %")
+        print(f"{module:18} {killed:4} of {number:4}  {100 * killed / max(number, 1):.0f} %")
     return 0
 
 
