@@ -24,10 +24,10 @@ ROOT = Path(__file__).resolve().parent.parent
 
 def trained(model, x, beta=1.0):
     """The model after some steps, so that its aggregate posterior is near the prior."""
-    optimizer = torch.optim.Adam(model.parameters(), lr=0.01)
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.03)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        for _ in range(300):
+        for _ in range(60):
             mu, log_var = model.encode(x)
             value = model.loss(x, model.sample(mu, log_var), mu, log_var, beta=beta)
             optimizer.zero_grad()
