@@ -15,6 +15,7 @@ from section_search import plain
 SENTENCE = re.compile(r".+?[.?!](?=\s+[A-Z]|\s*$)", re.DOTALL)
 LONGEST = 300  # letters of a description
 NOTE = "get-vaelib"
+BRANCH, DOWNLOADS = "main", "notebooks"  # branches: the book; its notebooks as the site offers them
 
 
 def add_buttons(app, config) -> None:
@@ -22,11 +23,15 @@ def add_buttons(app, config) -> None:
     if config.book_repository:
         config.html_theme_options |= {
             "repository_url": config.book_repository,
-            "repository_branch": "main",
+            "repository_branch": BRANCH,
             "use_repository_button": True,
             "use_source_button": True,
             "use_edit_page_button": True,
-            "launch_buttons": {"binderhub_url": "https://mybinder.org", "notebook_interface": "jupyterlab"},
+            "launch_buttons": {
+                "binderhub_url": "https://mybinder.org",
+                "colab_url": "https://colab.research.google.com",
+                "notebook_interface": "jupyterlab",
+            },
         }
 
 
@@ -57,11 +62,26 @@ def describe(app, pagename, templatename, context, doctree) -> None:
 def how_to_get_vaelib(repository: str) -> dict:
     """The cell that a downloaded notebook begins with."""
     if repository:
-        how = f"here by `%pip install git+{repository}`, or, with all chapters, by cloning {repository} and `make lab`"
-    else:
-        how = "in the book's folder by `make lab`, or elsewhere by `pip install FOLDER`, where FOLDER is the book's"
+        lines = [
+            "from importlib.util import find_spec",
+            "",
+            'if find_spec("vaelib") is None:  # as in Colab: get the book, its module and its tables',
+            f"    !git clone --quiet --depth 1 {repository} vae-book",
+            "    %pip install --quiet ./vae-book",
+            "    %cd vae-book/chapters",
+        ]
+        code = {"cell_type": "code", "execution_count": None, "outputs": []}
+        return {**code, "id": NOTE, "metadata": {}, "source": "\n".join(lines)}
+    how = "in the book's folder by `make lab`, or elsewhere by `pip install FOLDER`, where FOLDER is the book's"
     text = f"This notebook imports the book's module `vaelib`. Get it {how}."
     return {"cell_type": "markdown", "id": NOTE, "metadata": {}, "source": text}
+
+
+def send_colab_to_downloads(app, pagename, templatename, context, doctree) -> None:
+    """The notebooks that begin by getting vaelib stand on a branch of their own; the workflow puts them there."""
+    for button in (button for group in context.get("header_buttons", []) for button in group.get("buttons", [])):
+        if button.get("text") == "Colab":
+            button["url"] = button["url"].replace(f"/blob/{BRANCH}/", f"/blob/{DOWNLOADS}/")
 
 
 def finish(app, exception) -> None:
@@ -86,5 +106,6 @@ def setup(app):
     app.connect("config-inited", add_buttons, priority=100)  # before the theme reads its options
     app.connect("html-collect-pages", lambda app: [("404", {"base": app.config.html_baseurl}, "404.html")])
     app.connect("html-page-context", describe)
+    app.connect("html-page-context", send_colab_to_downloads, priority=502)  # after the theme has made its buttons
     app.connect("build-finished", finish)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
