@@ -1,5 +1,7 @@
 """Every check of the book finds nothing in a good notebook, and the one thing that is broken in a broken one."""
 
+import base64
+
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
@@ -9,6 +11,7 @@ from tools.checks import (
     IGNORED,
     MAX_FOLDED_LINES,
     MAX_LINES,
+    coarse_or_heavy_pictures,
     equation_labels,
     escapes_from_comparison,
     failed_or_unexecuted_cells,
@@ -28,7 +31,8 @@ from tools.notebooks import code_cells, stamp
 EXERCISE = ":::{{exercise}}\n:label: ex-{0}\nWhy?\n:::"
 START = ":::{{solution-start}} ex-{0}\n:class: dropdown\n:::"
 END = ":::{solution-end}\n:::"
-PNG = "iVBORw0KGgo="
+HEADER = bytes.fromhex("89504e470d0a1a0a0000000d4948445200000008")  # of a picture 8 pixels wide
+PNG = base64.b64encode(HEADER).decode()
 
 
 def good_notebook():
@@ -46,7 +50,7 @@ def good_notebook():
         ),
         new_code_cell(
             "plt.show()",
-            outputs=[new_output("display_data", data={"image/png": PNG})],
+            outputs=[new_output("display_data", data={"image/png": PNG}, metadata={"image/png": {"width": 4, "height": 3}})],
             metadata={
                 "tags": ["hide-input"],
                 "mystnb": {"image": {"alt": "A line"}, "figure": {"caption": "Is it?", "name": "fig-a"}},
@@ -188,6 +192,18 @@ def ignored_by_a_comment(notebook):
     notebook.cells[1].source += "\n# NBVAL_IGNORE_OUTPUT"
 
 
+def one_pixel_a_point(notebook):
+    notebook.cells[3].outputs[0].metadata["image/png"].width = 8
+
+
+def no_width(notebook):
+    notebook.cells[3].outputs[0].metadata = {}
+
+
+def heavy_picture(notebook):
+    notebook.cells[3].outputs[0].data["image/png"] = base64.b64encode(HEADER + bytes(400_000)).decode()
+
+
 def name_without_figure(notebook):
     notebook.cells[1].metadata["mystnb"] = {"figure": {"name": "fig-none"}}
 
@@ -260,6 +276,7 @@ def test_the_good_notebook_passes_every_check():
         ),
         *(broken(escapes_from_comparison, change) for change in [skipped_by_nbval, ignored_by_a_comment]),
         broken(undescribed_figures, name_without_figure),
+        *(broken(coarse_or_heavy_pictures, change) for change in [one_pixel_a_point, no_width, heavy_picture]),
         broken(long_cells, one_line_too_many),
         broken(long_cells, one_folded_line_too_many),
         *(

@@ -1,14 +1,21 @@
 """``make notebooks``: what it saves, what it leaves alone."""
 
 import ast
+import io
 
 import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
+from PIL import Image, ImageChops
 
 from tools import notebooks
 
-DRAW = "import base64\nfrom IPython.display import Image, display\ndisplay(Image(base64.b64decode('iVBORw0KGgo=')))"
+DRAW = """import io
+from IPython.display import Image as Shown, display
+from PIL import Image
+png = io.BytesIO()
+Image.radial_gradient("L").convert("RGBA").save(png, format="png")
+display(Shown(png.getvalue()))"""
 
 
 @pytest.fixture
@@ -49,7 +56,9 @@ def test_executes_cleans_and_stamps(run, tmp_path):
     assert saved.cells[1].outputs[0].data["text/plain"] == "2"
     assert saved.cells[0].metadata == {"tags": ["headline"], "mystnb": {"image": {"alt": "dot"}}}
     assert "version" not in saved.metadata.language_info
-    assert (tmp_path / "images" / "headline.png").read_bytes() == notebooks.picture(saved.cells[0])
+    assert (tmp_path / "images" / "headline.png").read_bytes() == (png := notebooks.picture(saved.cells[0]))
+    assert (shown := Image.open(io.BytesIO(png))).mode == "P"
+    assert ImageChops.difference(shown.convert("L"), Image.radial_gradient("L")).getextrema()[1] <= 2
 
 
 def test_checks_raise_on_the_books_own_seeds(run, monkeypatch):

@@ -5,6 +5,7 @@ shows that each of them can fail.
 """
 
 import ast
+import base64
 import re
 from typing import NamedTuple
 
@@ -159,6 +160,19 @@ def pictures(cell) -> list:
     return [output for output in cell.get("outputs", []) if "image/png" in output.get("data", {})]
 
 
+def coarse_or_heavy_pictures(notebook):
+    """Two pixels for each of the page's, and at most 400 KB a chapter."""
+    found, total = [], 0
+    for cell in notebook.cells:
+        for output in pictures(cell):
+            png = base64.b64decode(output.data["image/png"])
+            total += len(png)
+            wide, shown = int.from_bytes(png[16:20], "big"), output.metadata.get("image/png", {}).get("width", 0)
+            if wide < 2 * shown or not shown:
+                found.append(f"{number_of(cell, notebook)} shows {wide} pixels on {shown} of the page")
+    return found + ([f"its pictures take {total / 1000:.0f} KB, expected at most 400"] if total > 400_000 else [])
+
+
 def figure_name(cell) -> str:
     return cell.metadata.get("mystnb", {}).get("figure", {}).get("name", "")
 
@@ -237,6 +251,7 @@ CHECKS = [
     stale_outputs,
     failed_or_unexecuted_cells,
     undescribed_figures,
+    coarse_or_heavy_pictures,
     escapes_from_comparison,
     long_cells,
     unsolved_exercises,
