@@ -87,7 +87,7 @@ FAULTS = {
         "gaussian",
         {"loss": lambda m: lambda x, z, mu, lv: (-m.log_likelihood(x, z) + kl(mu, 2 * lv)).mean()},
         "KL",
-        r"exp\(log_var\) is used as the standard deviation .* kl = 0\.5 \* \(mu\*\*2 \+ log_var\.exp\(\) - 1 - log_var\)",
+        r"used as the standard deviation exp\(log_var / 2\); or.* kl = 0\.5 \* \(mu\*\*2 \+ log_var\.exp\(\) - 1 - log_var\)",
     ),
     "exp-log-var-as-std-in-the-draw": (
         "gaussian",
