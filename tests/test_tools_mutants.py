@@ -21,6 +21,7 @@ def size(x: list[int], limit: int = 1, *, scale: float = 0.5) -> float:
     require("x", x)
     if not x or limit < 0:
         raise ValueError(f"x has {len(x) + 1} entries, limit {limit}")
+    limit = max(limit, 3)
     return -scale * x[0] ** 2 + math.log(limit)
 '''
 
@@ -41,17 +42,19 @@ def test_each_kind_of_error_is_made():
         (15, "limit < 0  ->  limit <= 0"),
         (15, "limit < 0  ->  limit > 0"),
         (15, "0  ->  1"),
-        (17, "-scale * x[0] ** 2 + math.log(limit)  ->  -scale * x[0] ** 2 - math.log(limit)"),
-        (17, "-scale * x[0] ** 2 + math.log(limit)  ->  -scale * x[0] ** 2"),
-        (17, "-scale * x[0] ** 2 + math.log(limit)  ->  math.log(limit)"),
-        (17, "-scale * x[0] ** 2  ->  -scale / x[0] ** 2"),
-        (17, "-scale * x[0] ** 2  ->  -scale"),
-        (17, "-scale * x[0] ** 2  ->  x[0] ** 2"),
-        (17, "-scale  ->  scale"),
-        (17, "x[0] ** 2  ->  x[0] * 2"),
-        (17, "0  ->  1"),
-        (17, "2  ->  3"),
-        (17, "2  ->  1"),
+        (17, "3  ->  4"),
+        (17, "3  ->  2"),
+        (18, "-scale * x[0] ** 2 + math.log(limit)  ->  -scale * x[0] ** 2 - math.log(limit)"),
+        (18, "-scale * x[0] ** 2 + math.log(limit)  ->  -scale * x[0] ** 2"),
+        (18, "-scale * x[0] ** 2 + math.log(limit)  ->  math.log(limit)"),
+        (18, "-scale * x[0] ** 2  ->  -scale / x[0] ** 2"),
+        (18, "-scale * x[0] ** 2  ->  -scale"),
+        (18, "-scale * x[0] ** 2  ->  x[0] ** 2"),
+        (18, "-scale  ->  scale"),
+        (18, "x[0] ** 2  ->  x[0] * 2"),
+        (18, "0  ->  1"),
+        (18, "2  ->  3"),
+        (18, "2  ->  1"),
     ]
 
 

@@ -62,6 +62,7 @@ TURNED: dict[type, list[type]] = {
     ast.And: [ast.Or],
     ast.Or: [ast.And],
 }
+SYMMETRIC = ("min", "max", "torch.minimum", "torch.maximum", "math.hypot")  # the order of their arguments makes no difference
 
 
 class Mutant(NamedTuple):
@@ -98,7 +99,8 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
         if node.value not in (0, 1):
             yield ast.Constant(node.value / 2 if isinstance(node.value, float) else node.value - 1)
     elif isinstance(node, ast.Call) and len(node.args) > 1 and not any(isinstance(a, ast.Starred) for a in node.args[:2]):
-        yield ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], node.keywords)
+        if ast.unparse(node.func) not in SYMMETRIC:
+            yield ast.Call(node.func, [node.args[1], node.args[0], *node.args[2:]], node.keywords)
     elif isinstance(node, ast.If):
         yield ast.If(ast.Constant(False), node.body, node.orelse)
     elif isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
