@@ -49,7 +49,7 @@ test: $(READY)
 
 lab: $(READY)
 	@echo "JupyterLab opens on chapters/. Stop it with Ctrl-C."
-	$(BIN)/jupyter lab chapters
+	$(BIN)/python -m tools.lab
 
 notebooks: $(READY)
 	$(BIN)/python -m tools.notebooks $(if $(FORCE),--all) $(CHAPTERS)

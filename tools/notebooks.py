@@ -37,7 +37,7 @@ PARSER = threading.Lock()  # Python 3.11 loses count of its depth where two thre
 FAILURES = (CellExecutionError, CellTimeoutError, DeadKernelError)
 CELL_METADATA = {"tags", "mystnb"}
 NOTEBOOK_METADATA = {
-    "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+    "kernelspec": {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"},
     "language_info": {"name": "python"},
 }
 

@@ -1,0 +1,30 @@
+"""JupyterLab on the chapters: the command behind ``make lab``.
+
+JupyterLab writes the kernel's version into every notebook that it opens, and so marks it as modified before anything was
+changed. Here a notebook is read with that version in it. What is saved, `make notebooks` cleans of it again.
+"""
+
+import sys
+from typing import Any
+
+from ipykernel.ipkernel import IPythonKernel
+from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
+from jupyterlab.labapp import LabApp
+
+from tools.notebooks import ROOT
+
+
+class Contents(AsyncLargeFileManager):
+    """Files as they are, but notebooks with what this kernel says of its language."""
+
+    async def get(self, *args: Any, **options: Any) -> dict[str, Any]:
+        """As in the parent."""
+        model = await super().get(*args, **options)
+        if model["type"] == "notebook" and model["content"] is not None:
+            model["content"]["metadata"]["language_info"] = IPythonKernel.language_info
+        return model
+
+
+if __name__ == "__main__":
+    here = ["--ServerApp.contents_manager_class=tools.lab.Contents", f"--ServerApp.root_dir={ROOT / 'chapters'}"]
+    sys.exit(LabApp.launch_instance([*here, *sys.argv[1:]]))
