@@ -144,8 +144,8 @@ def of_encoder(mu, log_var, x=X, **changes):
 
 
 def test_the_numbers_of_the_latents():
-    found = of_encoder([[0.5, 0.05, 0.2], [0.0, 0.0, 0.0]], [math.log(0.5), 0.0, 0.0])
-    by_axis = [0.5 * (0.25 + 0.5 - 1 - math.log(0.5)), 0.5 * 0.0025, 0.5 * 0.04]
+    found = of_encoder([[0.5, 0.09, 0.2], [0.0, 0.0, 0.0]], [math.log(0.5), 0.0, 0.0])
+    by_axis = [0.5 * (0.25 + 0.5 - 1 - math.log(0.5)), 0.5 * 0.0081, 0.5 * 0.04]
     assert found.numbers["kl"] == pytest.approx(sum(by_axis), rel=1e-5)
     assert (found.numbers["active"], found.numbers["latents"]) == (2, 3)
     assert found["latents"].found == f"2 of 3 active; KL {sum(by_axis):.2f} nats a point, by axis 0.22, 0.02, 0.00"
@@ -200,10 +200,22 @@ def test_a_gaussian_and_its_constant():
         line, numbers = of_likelihood(gaussian(sigma))
         assert (line.verdict, line.found) == ("ok", f"Gaussian, sigma = {sigma:.3g}, with its constant")
         assert numbers["sigma"] == pytest.approx(sigma, rel=1e-3)
+    assert [of_likelihood(gaussian(0.4, constant))[0].verdict for constant in (0.004, 0.05, -0.05)] == ["ok", "wrong", "wrong"]
     line, _ = of_likelihood(gaussian(0.4, constant=1.5))
     assert line.verdict == "wrong" and "+1.5 nats a point above a density" in line.found
     log_norm = -3.5 * math.log(2 * math.pi * 0.16)
     assert line.expected.startswith(f"add -D/2 log(2 pi sigma^2) = {log_norm:.4g};")
+
+
+def test_a_likelihood_is_asked_for_points_in_the_range_of_the_data_alone():
+    """Its family may have no density outside; torch raises there."""
+
+    def log_likelihood(x, z):
+        assert x.min() >= 2 and x.max() <= 3
+        return gaussian(0.4)(x, z)
+
+    line, _ = of_likelihood(log_likelihood, x=X.sigmoid().round(decimals=1) + 2)
+    assert line.verdict == "ok"
 
 
 def test_a_sigma_for_each_axis_and_other_families():
@@ -262,7 +274,14 @@ def points(n=30, axes=2):
 @pytest.mark.parametrize("at_once", [1, 2**22])
 def test_the_bound_of_an_exact_posterior_is_the_evidence(draws, at_once, monkeypatch):
     monkeypatch.setattr("vaelib.checkup._evidence.MOST_NUMBERS", at_once * 7 * 2)
-    found, log_p = exact(points(), draws)
+    rows = []
+
+    def log_likelihood(x, z):
+        rows.append(len(x))
+        return torch.distributions.Normal(z, 0.5).log_prob(x).sum(1)
+
+    found, log_p = exact(points(), draws, log_likelihood=log_likelihood)
+    assert max(rows[3:]) <= 7 * at_once  # after three for the family of the likelihood
     assert found.numbers["bound"] == pytest.approx(log_p.mean().item(), rel=1e-10) == found.numbers["elbo"]
     assert found.numbers["bits"] == pytest.approx(-log_p.mean().item() / math.log(2) / 2, rel=1e-10)
     assert found.numbers["bound_error"] == pytest.approx(log_p.std().item() / 30**0.5, rel=1e-10)
@@ -279,6 +298,27 @@ def test_a_loose_posterior_needs_more_draws():
     log_w = torch.distributions.Normal(z, 0.5).log_prob(points(2000)).sum(-1)
     rise = log_w.logsumexp(0) - math.log(10) - log_w[:5].logsumexp(0) + math.log(5)
     assert float(note[1]) == pytest.approx(rise.mean().item(), abs=0.15)
+
+
+@pytest.mark.parametrize(("spread", "verdict"), [(0.85, "ok"), (1.2, "note")])
+def test_a_bound_that_hardly_climbs_needs_no_more_draws(spread, verdict):
+    """Weights exp(spread * normal): from 5 draws to 10 their log of a mean climbs by about spread^2 / 20."""
+
+    def log_likelihood(x, z):
+        return spread * torch.randn(len(x), generator=generator)
+
+    generator = torch.Generator().manual_seed(0)
+    found, _ = exact(points(2000), 10, encode=lambda x: (0 * x, 0 * x), log_likelihood=log_likelihood)
+    assert found["bound"].verdict == verdict
+    # A mean of logs is told from a log of a mean also where they are half a nat apart.
+    found, _ = exact(
+        points(2000),
+        10,
+        encode=lambda x: (0 * x, 0 * x),
+        log_likelihood=log_likelihood,
+        bound=lambda x, k: log_likelihood(x.repeat_interleave(k, 0), None).view(-1, k).mean(1),
+    )
+    assert "a mean of logs" in found["your bound"].found
 
 
 def test_a_point_without_a_likelihood_is_counted():
@@ -328,6 +368,11 @@ def test_points_that_are_none_are_refused(x, match):
         checkup.report(x, encode=lambda x: (x, x), log_likelihood=lambda x, z: z.sum(1), batch_size=1)
 
 
+def test_two_points_are_enough():
+    found, log_p = exact(points(2), 3)
+    assert found.numbers["bound"] == pytest.approx(log_p.mean().item(), rel=1e-10)
+
+
 def test_a_batch_holds_a_point():
     with pytest.raises(ValueError, match="batch_size must be"):
         checkup.report(torch.zeros(2, 2), encode=lambda x: (x, x), log_likelihood=lambda x, z: z.sum(1), batch_size=0)
@@ -353,6 +398,7 @@ def test_what_an_encoder_may_return(encode, match):
 
 def test_the_same_seed_gives_the_same_report_whatever_was_drawn_before():
     loose = {"encode": lambda x: (0 * x, 0 * x), "sample": lambda mu, lv: mu + (lv / 2).exp() * torch.randn_like(mu)}
+    loose["bound"] = lambda x, k: 1e3 * torch.randn(len(x))
     one, _ = exact(points(), 5, **loose)
     torch.randn(3)
     again, _ = exact(points(), 5, **loose)
