@@ -249,6 +249,13 @@ def test_a_table_without_a_best_normal_is_refused():
     narrow = Normal(0.0, 0.002).log_prob(grid.z[:, 0])
     with pytest.raises(ValueError, match=r"grid of 2001 nodes is too coarse: its step 0.008"):
         best_normal(narrow, grid)
+    for sd in (0.0103, 0.011):  # on either side of what the step of the grid resolves
+        table = Normal(0.0, sd).log_prob(grid.z[:, 0])
+        if sd < 0.008 / quadrature.MAX_STEP:
+            with pytest.raises(ValueError, match="grid of 2001 nodes is too coarse"):
+                best_normal(table, grid)
+        else:
+            assert best_normal(table, grid).log_var.item() == pytest.approx(2 * math.log(sd), abs=1e-6)
     with pytest.raises(ValueError, match="nearer than 6 widths to an end of the grid"):
         best_normal(Normal(12.0, 1.0).log_prob(grid.z[:, 0]), grid)
     with pytest.raises(ValueError, match=r"log_density has shape \(2000,\); expected \(..., 2001\)"):

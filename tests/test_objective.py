@@ -93,7 +93,7 @@ def test_noise_of_its_own_for_every_run():
     assert (own.elbo[1] != shared.elbo[1]).any()
 
 
-@pytest.mark.parametrize("shape", [(5, 1, 1), (6, 1, 2), (6, 1), (3, 6, 1, 1)], ids=str)
+@pytest.mark.parametrize("shape", [(5, 1, 1), (6, 1, 2), (6, 0, 1), (6, 1), (3, 6, 1, 1), (2, 6, 0, 1)], ids=str)
 def test_noise_of_another_shape_is_refused(shape):
     vae, x, _ = setting()
     with pytest.raises(ValueError, match="eps"):

@@ -87,6 +87,11 @@ def test_prior_of_the_grid_integrates_to_one():
     assert abs(torch.logsumexp(grid.log_prior + grid.log_weight, 0)) < 1e-14
 
 
+def test_the_smallest_grids():
+    assert quadrature.normal_grid(2, limit=0.5).z.flatten().tolist() == [-0.5, 0.5]
+    assert quadrature.normal_grid(2, limit=0.5).log_weight.exp().tolist() == pytest.approx([1.0, 1.0])
+
+
 def test_resolving_grid_is_fine_enough_and_a_coarse_grid_is_refused():
     sigma = 1e-3
     grid = quadrature.resolving_grid(linear, sigma)

@@ -57,6 +57,8 @@ def test_sweep_takes_data_of_any_width_and_its_own_hidden_layers():
     result = sweep(torch.eye(3), sigmas=[1.0], seeds=[0], steps=2, lr=0.02, generator=rng(0), hidden=())
     assert result.vae.decode(torch.zeros(5, 1)).shape == (1, 5, 3)
     assert len(result.vae.encoder.net.layers) == 1
+    result = sweep(torch.eye(3), sigmas=[1.0], seeds=[0], steps=2, lr=0.02, generator=rng(0), batch_size=3)
+    assert result.vae.encoder.net.layers[0].weight.shape == (1, 32, 3)
 
 
 @pytest.mark.parametrize(
@@ -154,14 +156,15 @@ def test_without_data_it_trains_on_the_published_set(tmp_path):
     assert one.read_text().splitlines()[0] == "sigma,seed,elbo,reconstruction,kl,log_evidence,active_units"
 
 
-def test_two_latent_axes_have_a_bound_and_no_evidence(tmp_path):
+def test_two_latent_axes_have_a_bound_and_no_evidence(tmp_path, capsys):
     out = tmp_path / "sweep.csv"
-    assert main([*GRID, "--latent-dim", "2", "--dtype", "float32", "--out", str(out)]) == 0
+    assert main([*GRID, "--latent-dim", "2", "--dtype", "float32", "--batch-size", "200", "--out", str(out)]) == 0
+    assert "no evidence" not in capsys.readouterr().err  # it was not looked for
     x = spiral.sample_published(rng(0))[1]
     for row, (sigma, seed) in zip(table(out), UNITS, strict=True):
         assert row["log_evidence"] == ""
         vae = VAE(hidden=(4,), latent_dim=2, sigma=sigma, seeds=[seed])
-        fit(vae, x, steps=40, lr=0.03, generator=rng(0), dtype=torch.float32)
+        fit(vae, x, steps=40, lr=0.03, batch_size=200, generator=rng(0), dtype=torch.float32)
         draws = elbo_terms(vae, x.unsqueeze(0), torch.randn(len(x), 64, 2, generator=rng(0))).elbo
         assert float(row["elbo"]) == pytest.approx(draws.mean().item(), rel=1e-4)
 
@@ -400,7 +403,18 @@ def test_a_rank_0_that_is_not_there_is_named(tmp_path, monkeypatch, capsys):
     for name, value in {"RANK": "1", "WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": free_port()}.items():
         monkeypatch.setenv(name, value)
     assert main([*GRID, "--out", str(tmp_path / "sweep.csv"), "--patience", "0.1"]) == 1
-    assert "rank 1 did not reach rank 0 at 127.0.0.1:" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "rank 1 did not reach rank 0 at 127.0.0.1:" in said and "in 0.4 s" in said
+
+
+def test_a_rank_0_that_comes_late_is_waited_for():
+    port = free_port()
+    late = threading.Timer(0.2, lambda: opened.append(socket.create_server(("127.0.0.1", int(port)))))
+    opened = []
+    late.start()
+    _ranks._reach("127.0.0.1", int(port), 10.0, "1")
+    late.join()
+    opened[0].close()
 
 
 # Ranks, as processes on loopback
