@@ -75,7 +75,7 @@ def test_every_module_has_tests_of_its_own(module):
 
 def test_a_module_of_a_package_stands_in_it_and_is_tested_as_the_package():
     assert mutants.path_of("checkup") == "vaelib/checkup/__init__.py"
-    assert mutants.tests_of("checkup._loss")[0] == ["tests/test_checkup.py", "vaelib/checkup/_loss.py"]
+    assert mutants.tests_of("checkup._loss")[0] == ["tests/test_checkup_lines.py", "vaelib/checkup/_loss.py"]
     assert mutants.tests_of("checkup._loss")[1] == mutants.tests_of("checkup")[1]
     written = {path.relative_to(mutants.ROOT).as_posix() for path in (mutants.ROOT / "vaelib/checkup").glob("*.py")}
     assert written <= {mutants.path_of(module) for module in mutants.MODULES}

@@ -36,7 +36,7 @@ MODULES = (
     *("checkup", "checkup._draw", "checkup._evidence", "checkup._likelihood", "checkup._loss", "checkup._posterior"),
     *("checkup._report", "checkup._yours"),
 )
-TESTS = {"_ranks": "sweep"}  # where a module's own tests stand, if not under its name
+TESTS = {"_ranks": "sweep", "checkup": "checkup_lines"}  # where a module's own tests stand, if not under its name
 NO_UNIT_TESTS = ("test_book", "test_notebooks", "test_imports", "test_requirements", "test_tools")
 PATIENCE = 20.0  # seconds, on top of five times what the unbroken module takes
 # Imported before the processes part, since this takes longer than most tests.
