@@ -68,7 +68,7 @@ vary: $(READY)
 
 site-test: book
 	$(BIN)/python -m pip install --quiet --requirement tests/browser/requirements.txt
-	$(BIN)/python -m pytest -n auto tests/browser
+	$(BIN)/python -m pytest -n auto --dist worksteal tests/browser
 	@echo "The site is offline-clean. Open _build/html/index.html."
 
 pdf: book

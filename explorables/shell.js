@@ -110,8 +110,13 @@
       this.parts.changed?.(keys);
       this.redraw();
       if (!remember) return;
+      const { dataset } = this.root; // how many changes there were, and how many of them the address tells
+      dataset.changes = Number(dataset.changes ?? 0) + 1;
       clearTimeout(this.writing);
-      this.writing = setTimeout(() => history.replaceState(history.state, "", this.address), 300);
+      this.writing = setTimeout(() => {
+        history.replaceState(history.state, "", this.address);
+        dataset.told = dataset.changes;
+      }, 300);
     }
 
     show() { for (const control of this.controls) control(); }

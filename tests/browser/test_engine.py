@@ -3,6 +3,7 @@
 Run by ``make site-test``.
 """
 
+import base64
 import math
 from pathlib import Path
 
@@ -25,6 +26,11 @@ from vaelib.verify import rng
 ENGINE = Path(__file__).resolve().parents[2] / "explorables" / "engine.js"
 
 
+def packed(numbers: Tensor) -> str:
+    """Their bytes as text, which travels to the page a hundred times faster than a list."""
+    return base64.b64encode(numbers.detach().double().numpy().tobytes()).decode()
+
+
 @pytest.fixture(scope="module")
 def engine(browser):
     """Calls JavaScript with VaeEngine as E and the given numbers as `it`."""
@@ -32,10 +38,15 @@ def engine(browser):
     page.add_script_tag(path=ENGINE)
 
     def call(code, **it):
-        it = {name: value.flatten().tolist() if isinstance(value, Tensor) else value for name, value in it.items()}
+        it = {name: {"bytes": packed(value)} if isinstance(value, Tensor) else value for name, value in it.items()}
         return page.evaluate(
-            f"(it) => {{ const E = VaeEngine; for (const k in it) if (Array.isArray(it[k])) "
-            f"it[k] = Float64Array.from(it[k]); {code} }}",
+            f"""(it) => {{
+              const E = VaeEngine;
+              for (const [name, {{ bytes }}] of Object.entries(it)) {{
+                if (bytes) it[name] = new Float64Array(Uint8Array.from(atob(bytes), (one) => one.charCodeAt(0)).buffer);
+              }}
+              {code}
+            }}""",
             it,
         )
 

@@ -1,17 +1,16 @@
 """Explorables on the built site: each is used by keyboard alone, keeps its state in the address, and may be missing."""
 
-import os
 import re
 from pathlib import Path
 
 import pytest
 import torch
-from axe_playwright_python.sync_playwright import Axe
+from aids import faint, violations
 
+from conftest import DESKTOP, SITE, frames, settle
 from vaelib.kl import kl_to_standard_normal_per_dim
 from vaelib.likelihood import bernoulli_log_likelihood, gaussian_log_likelihood
 
-DESKTOP = {"viewport": {"width": 1280, "height": 900}}
 PAGES = {
     "kl-landscape": "chapters/03_kl_closed_form.html",
     "trick": "chapters/04_reparameterization.html",
@@ -26,16 +25,11 @@ CONTROLS = "input, select, button, .handle"
 
 
 @pytest.fixture
-def site():
-    return Path(os.environ.get("SITE") or EXTENSIONS.parent / "_build" / "html")
-
-
-@pytest.fixture
 def touch(visit):
     """Opens an explorable, with an address and a device, and waits until it has drawn."""
 
     def touch(name, query="", **device):
-        tab = visit(PAGES[name], f"#{name}{query}" if query else "", **DESKTOP | device)
+        tab = visit(PAGES[name], f"#{name}{query}" if query else "", formulas=False, **DESKTOP | device)
         tab.emulate_media(reduced_motion=device.get("reduced_motion", "reduce"))
         tab.add_style_tag(content="html { scroll-behavior: auto !important; }")
         root = tab.locator(f"#{name}")
@@ -46,18 +40,11 @@ def touch(visit):
     return touch
 
 
-def settle(tab):
-    """Wait until a change has been drawn, and the address tells it."""
-    tab.wait_for_timeout(450)
-
-
 def query_of(tab):
     return dict(re.findall(r"([a-z_0-9]+)=([^&]*)", tab.evaluate("location.hash"), re.IGNORECASE))
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_every_control_by_keyboard(touch, name):
-    tab, root = touch(name)
+def press_every_control(tab, root, name):
     keys = {"range": "ArrowRight", "checkbox": "Space", "radio": "ArrowRight", "number": "Control+a", "select": "ArrowDown"}
     tried = 0
     for control in root.locator(CONTROLS).all():
@@ -68,50 +55,49 @@ def test_every_control_by_keyboard(touch, name):
         )
         if kind not in keys or (kind == "radio" and not control.is_checked()):
             continue
-        before = tab.evaluate("location.hash"), root.locator(".sentence").text_content()
+        before = root.get_attribute("data-changes")
         control.focus()
         control.press(keys[kind])
         if kind == "number":
             control.press_sequentially("3")
             control.press("Enter")
-        settle(tab)
-        assert (tab.evaluate("location.hash"), root.locator(".sentence").text_content()) != before, control.evaluate(
-            "n => n.outerHTML"
-        )
+        assert root.get_attribute("data-changes") != before, control.evaluate("n => n.outerHTML")
         tried += 1
     assert tried >= 2
+    settle(tab, name)
+    assert query_of(tab)
     root.get_by_role("button", name="reset").press("Enter")
-    settle(tab)
+    settle(tab, name)
     assert query_of(tab) == {}
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_axe_finds_nothing(touch, name):
-    tab, _ = touch(name)
-    for theme in ("light", "dark"):
-        tab.evaluate("theme => { document.documentElement.dataset.theme = theme; }", theme)
-        settle(tab)
-        assert not Axe().run(tab, context=f"#{name}", options={"preload": False}).response["violations"]
-
-
-@pytest.mark.parametrize("name", REPLACING)
-def test_the_static_figure_is_printed(touch, name):
+def test_by_keyboard_with_aids_and_on_paper(touch, subtests, name):
     tab, root = touch(name)
-    picture = tab.locator("figure.has-explorable img")
-    assert root.is_visible()
-    assert not picture.is_visible()
-    assert len(tab.locator(".has-explorable .of-explorable").text_content()) > 100
-    tab.emulate_media(media="print")
-    assert picture.is_visible()
-    assert not root.is_visible()
-    assert not tab.locator(".has-explorable .of-explorable").is_visible()
+    with subtests.test("every control answers the keyboard"):
+        press_every_control(tab, root, name)
+    with subtests.test("axe finds nothing"):
+        assert not violations(tab, f"#{name}")
+    for theme in ("light", "dark"):
+        with subtests.test("its text is not faint", theme=theme):
+            assert not faint(tab, theme, f"#{name}")
+    if name in REPLACING:
+        with subtests.test("the static figure is printed"):
+            picture = tab.locator("figure.has-explorable img")
+            assert root.is_visible()
+            assert not picture.is_visible()
+            assert len(tab.locator(".has-explorable .of-explorable").text_content()) > 100
+            tab.emulate_media(media="print")
+            assert picture.is_visible()
+            assert not root.is_visible()
+            assert not tab.locator(".has-explorable .of-explorable").is_visible()
 
 
 @pytest.mark.parametrize("name", REPLACING)
-def test_the_static_figure_stays_without_javascript(browser, site, name):
+def test_the_static_figure_stays_without_javascript(browser, name):
     context = browser.new_context(java_script_enabled=False, **DESKTOP)
     tab = context.new_page()
-    tab.goto((site / PAGES[name]).as_uri())
+    tab.goto((SITE / PAGES[name]).as_uri())
     empty = tab.locator(f"div[data-explorable='{name}']")
     assert tab.locator(f"[id='{empty.get_attribute('data-replaces')}'] img").is_visible()
     assert not empty.is_visible()
@@ -123,7 +109,7 @@ def test_the_address_restores_and_follows(touch):
     assert root.get_by_role("radio", name="g, fed the std").is_checked()
     assert "N(0.30," in root.locator(".sentence").text_content()
     root.locator(".handle").press("ArrowRight")
-    settle(tab)
+    settle(tab, "kl-landscape")
     assert query_of(tab) == {"mu": "0.4", "formula": "g"}
     tab.evaluate("location.hash = '#kl-landscape?mu=-1'")
     tab.wait_for_function("document.querySelector('#kl-landscape .sentence').textContent.includes('N(−1.00,')")
@@ -138,7 +124,7 @@ def test_a_hostile_address_does_nothing(touch):
     assert "N(1.18, 0.09²)" in root.locator(".sentence").text_content()  # the default mean; the log variance at its bound
     assert root.locator("img").count() == 0
     root.locator(".handle").press("ArrowUp")
-    settle(tab)
+    settle(tab, "kl-landscape")
     assert set(query_of(tab)) == {"log_var"}
 
 
@@ -162,11 +148,11 @@ def test_copy_link(touch):
 def test_nothing_runs_out_of_view(touch):
     tab, root = touch("kl-landscape", "?mu=-3&log_var=1", reduced_motion="no-preference")
     root.get_by_role("button", name="roll on the KL").press("Enter")
-    tab.wait_for_timeout(200)
+    frames(tab, 5)
     tab.evaluate("scrollTo(0, document.documentElement.scrollHeight)")
     for _ in range(20):  # the browser says when it is out of view, on a busy machine late
         words = root.locator(".sentence").text_content()
-        tab.wait_for_timeout(300)
+        frames(tab, 20)
         if root.locator(".sentence").text_content() == words:
             break
     else:
@@ -196,7 +182,7 @@ def test_which_sigma_judges_the_losses_of_the_table(touch):
     betas = {11: 784, 12: 39.2, 13: 1, 14: 1, 15: 1, 16: 0.0392, 17: 0.0078125}
     for number in [*sigmas, *betas]:
         root.get_by_role("combobox", name="a loss of the chapter's tables").select_option(str(number))
-        settle(tab)
+        frames(tab)
         if number in sigmas:
             assert float(root.get_attribute("data-sigma")) == pytest.approx(sigmas[number], rel=3e-3)
             assert ("expect collapse" in root.locator(".sentence").text_content()) == (number <= 3)
@@ -211,7 +197,7 @@ def test_the_lines_to_write_instead_are_the_negative_elbo(touch):
     exec(root.locator("pre").text_content(), names | (mine := {"r": r, "x": x, "kl": kl}), mine)
     torch.testing.assert_close(mine["loss"].detach(), (kl.sum(1) - gaussian_log_likelihood(x, r, 1.0)).mean())
     root.get_by_label("Your reconstruction term").select_option("bce-sum")
-    settle(tab)
+    frames(tab)
     binary = x.round()
     exec(root.locator("pre").text_content(), names | (mine := {"r": r, "x": binary, "kl": kl}), mine)
     torch.testing.assert_close(mine["loss"], (kl.sum(1) - bernoulli_log_likelihood(binary, r)).mean())

@@ -90,6 +90,7 @@ def test_another_page_lists_what_fits_with_its_answer(visit):
         r"""() => {
         window.QUESTIONS = {page: "questions.html", questions: [
           {text: "My loss is NaN", anchor: "q-nan", answer: "In float32 \\(e^x\\) overflows."},
+          {text: "Does a warm-up of the KL help?", anchor: "q-warm-up", answer: "Against early collapse."},
           {text: "Why blurry?", anchor: "q-blurry", answer: "It is a mean, <b>no</b> draw."}]};
         document.querySelector("article h1").insertAdjacentHTML("afterend", "<div class='finder'></div>");
     }"""
@@ -99,6 +100,8 @@ def test_another_page_lists_what_fits_with_its_answer(visit):
     tab.fill("#finder-field", "mean")
     assert tab.get_attribute(".finder-list a", "href") == "questions.html#q-blurry"
     assert "<b>no</b> draw" in tab.inner_text(".finder-list")
+    tab.fill("#finder-field", "annealing")  # the other name alone finds it: neither the question nor its answer has the word
+    assert tab.get_attribute(".finder-list a", "href") == "questions.html#q-warm-up"
     tab.fill("#finder-field", "loss overflow")
     assert tab.get_attribute(".finder-list a", "href") == "questions.html#q-nan"
     assert tab.get_attribute(".finder-list li:last-child a", "href") == "questions.html?q=loss%20overflow"
