@@ -91,7 +91,7 @@ def test_on_the_desktop(visit, subtests, page):
             assert not faint(tab, theme)
     if page in CHAPTERS:
         with subtests.test("it follows the device"):
-            for theme in ("light", "dark"):
+            for theme in ("dark", "light", "dark"):
                 tab.emulate_media(color_scheme=theme)
                 tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme, timeout=5_000)
             assert tab.evaluate(GROUND) != "rgb(255, 255, 255)"
