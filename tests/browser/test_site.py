@@ -61,7 +61,7 @@ def test_on_a_phone(visit, subtests, page):
     with subtests.test("no formula is cut without a cue"):
         tab.wait_for_timeout(100)
         assert not tab.evaluate(CUT)
-    for width in (360, 390) if page in CHAPTERS else (390,):
+    for width in (360, 390):
         with subtests.test("it fits", width=width):
             tab.set_viewport_size(PHONE["viewport"] | {"width": width})
             assert tab.evaluate("document.documentElement.scrollWidth") <= width
