@@ -53,6 +53,12 @@ def test_sigma_takes_what_the_latent_does_not_carry():
     torch.testing.assert_close(covariance, torch.cov(data().T, correction=0))
 
 
+def test_an_offset_of_the_data_takes_no_digits():
+    near, far = (ppca.maximum_likelihood(data() + offset, latent_dim=LATENT) for offset in (0, 1e6))
+    torch.testing.assert_close(far.eigenvalues, near.eigenvalues, rtol=1e-8, atol=0)
+    torch.testing.assert_close(far.sigma, near.sigma, rtol=1e-8, atol=0)
+
+
 def test_posterior_is_bayes_rule():
     x, fitted = data(7), ppca.maximum_likelihood(data(), latent_dim=LATENT)
     mean, covariance = ppca.posterior(x, fitted.mean, fitted.weight, fitted.sigma)
