@@ -162,6 +162,15 @@ def test_the_best_normal_of_a_normal_is_itself():
     torch.testing.assert_close(best.elbo, torch.full((2, 20), -3.0), rtol=0, atol=1e-7)
 
 
+@pytest.mark.parametrize("level", [-1000.0, 1000.0])
+def test_the_level_of_a_table_plays_no_part(level):
+    """Of log p(x, z) it may be far from 0, at which a normal that reaches over an end of the grid would see it cut off."""
+    grid = quadrature.normal_grid()
+    table = torch.stack([mixture(0.3, grid), Normal(-0.5, 0.7).log_prob(grid.z[:, 0])])
+    moved, best = best_normal(table + level, grid), best_normal(table, grid)
+    torch.testing.assert_close(moved._replace(elbo=moved.elbo - level), best, rtol=0, atol=1e-6)
+
+
 def test_the_best_normal_of_a_table_in_float32():
     grid = quadrature.normal_grid()
     table = Normal(torch.tensor([[0.3], [-1.0]]), 0.2).log_prob(grid.z[:, 0])
