@@ -61,11 +61,13 @@ def main(target: Path) -> None:
     writer, starts = PdfWriter(), {}
     with TemporaryDirectory() as folder, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium(), args=QUIET)
-        for page in contents():
+        pages = contents()
+        for number, page in enumerate(pages, start=1):
             path = Path(folder, "page.pdf")
             title = printed(browser, page, path)
             starts[page] = len(writer.pages)
             writer.append(PdfReader(path), outline_item=title, import_outline=False)
+            print(f"[{number}/{len(pages)}] {title}: {len(writer.pages) - starts[page]} pages", flush=True)
         browser.close()
         relink(writer, starts)
         writer.write(target)
