@@ -17,7 +17,7 @@ MODELS = [
 ]
 
 
-@pytest.mark.parametrize("samples", [1, 3])
+@pytest.mark.parametrize("samples", [1, 2, 3])
 @pytest.mark.parametrize("own_data", [False, True])
 @pytest.mark.parametrize("one_run_a_block", [False, True])
 @pytest.mark.parametrize("options", MODELS, ids=str)
