@@ -9,7 +9,7 @@
   const [COS, SIN] = [Math.cos(0.42), Math.sin(0.42)]; // the turn of the view
   const TILT = 0.5;
   const CAPTION = "The loss around collapse, for a linear VAE with one latent. Decoder and encoder tilt together along the "
-    + "valley (the push), and against each other across it. Move σ past σ_c, then push the ball.";
+    + "valley (the push), and against each other across it. Move σ past √λmax, then push the ball.";
   const fixed = (value, digits = 2) => value.toFixed(digits).replace("-", "−");
   const slopes = (u, v) => [(u + v) * Math.SQRT1_2, (u - v) * Math.SQRT1_2];
   const steps = (count, reach) => Array.from({ length: count + 1 }, (_, i) => -reach + (2 * reach * i) / count);
@@ -61,11 +61,11 @@
     });
     const living = ui.plane(right, {
       label: "The KL where the ball comes to rest",
-      x: [0.7, 1.3], y: [-0.03, 0.4], ratio: 1.4, margin, xLabel: "σ / σ_c",
+      x: [0.7, 1.3], y: [-0.03, 0.4], ratio: 1.4, margin, xLabel: "σ / √λmax",
     });
     ui.range(left, "ratio", {
-      label: "σ / σ_c", steps: 120, format: (value) => value.toFixed(3),
-      ticks: () => [{ at: 0.8, label: "saddle" }, { at: 1, label: "σ_c = √λmax" }, { at: 1.2, label: "bowl" }],
+      label: "σ / √λmax", steps: 120, format: (value) => value.toFixed(3),
+      ticks: () => [{ at: 0.8, label: "saddle" }, { at: 1, label: "√λmax" }, { at: 1.2, label: "bowl" }],
     });
     const actions = ui.box("row", left);
     ui.button(actions, "Push it from collapse", () => {
@@ -166,7 +166,7 @@
 
     function tell(r) {
       const rate = growth(r);
-      const here = `σ is ${r.toFixed(3)} σ_c. `;
+      const here = `σ is ${r.toFixed(3)} √λmax. `;
       if (Math.abs(r - 1) < 0.0025) {
         return ui.say([here, el("strong", {}, "Flat. "), "To second order a push along the valley neither costs nor gains; "
           + "only the fourth order still holds the ball."]);
@@ -178,7 +178,7 @@
       }
       const s = rest(r);
       ui.say([here, el("strong", { class: "good" }, "A saddle. "), "Tilt both together and the loss falls: the ball comes to "
-        + `rest alive, ${fixed(-change(r, s, s), 3)} nats lower. ${time}${r > 0.93 ? ": slow, near σ_c" : ""}.`], "good");
+        + `rest alive, ${fixed(-change(r, s, s), 3)} nats lower. ${time}${r > 0.93 ? ": slow, near √λmax" : ""}.`], "good");
     }
 
     function draw() {

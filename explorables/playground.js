@@ -28,7 +28,7 @@
       margin: { left: 1, right: 1, top: 1, bottom: 1 },
     });
 
-    const thresholds = (collapse, evidence) => (evidence < 1.04 * collapse ? [{ at: collapse, label: "√λmax, σ*" }]
+    const thresholds = (collapse, evidence) => (evidence < 1.04 * collapse ? [{ at: collapse, label: "√λmax: collapse" }]
       : [{ at: collapse, label: "√λmax" }, { at: evidence, label: "σ*" }]);
 
     /** Where sigma means something. A weight of the KL moves the thresholds as it moves the sigma that is trained. */
@@ -188,8 +188,8 @@
   }
 
   Explorable.define("playground", {
-    caption: "A VAE at work on 200 noisy points of a spiral, beside its exact evidence. Drag σ: too thin and the curve bends after the noise, too "
-      + "wide and one blob covers everything. The amber stretch is where q puts the touched point, the blue one where it belongs.",
+    caption: "A VAE trains on 200 noisy points; beside it, log p(x) computed exactly. Drag σ: too small and the curve follows the noise, too large "
+      + "and one blob covers everything. Touch a point: amber is where the encoder puts its z, blue where the exact posterior does.",
     state: {
       sigma: { value: 0.2, min: 0.03, max: 5 },
       learn: { value: false },

@@ -49,7 +49,7 @@ globalThis.PlaygroundWords = (() => {
       return [["Folded. ", "wrong"], `The curve takes the spiral's pieces in a wrong order (rank correlation ${fixed(order)}). The evidence hardly minds, the latent does. Try new weights.`];
     }
     if (fresh !== null && train - fresh > 0.25) {
-      return [["Overfitting. ", "wrong"], `Training points get ${fixed(train)} nats, fresh ones only ${fixed(fresh)}: the curve bends after the noise.`];
+      return [["Overfitting. ", "wrong"], `Training points get ${fixed(train)} nats, fresh ones only ${fixed(fresh)}: the curve follows the noise.`];
     }
     if (t && sigma < 0.65 * noise) return [["Thin. ", ""], `The tube is ${fixed(sigma / noise)} of the noise: it leaves points outside, and they cost much. ${given}.`];
     if (t && sigma > 1.6 * noise) {

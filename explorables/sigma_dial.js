@@ -46,7 +46,7 @@
   const TELL = {
     darts: () => [["Far too thin. ", "wrong"], "The curve darts from point to point. Its training error is the smallest, "
       + `and fresh points get less than −20 nats. The best σ gives them ${fixed(BEST)}.`],
-    thin: (at) => [["Too thin. ", "wrong"], "The curve bends after the noise of its training points. "
+    thin: (at) => [["Too thin. ", "wrong"], "The curve follows the noise of its training points. "
       + `They get ${fixed(train[at])} nats; fresh ones get ${fixed(fresh[at])}, ${fixed(BEST - fresh[at])} below the best σ.`],
     right: (at) => [["Right. ", "good"], "The tube covers the cloud and follows its middle. "
       + `Fresh points get ${fixed(fresh[at])} nats; the process itself gives them ${fixed(ceiling)}.`],

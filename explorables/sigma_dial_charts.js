@@ -62,7 +62,7 @@ globalThis.SigmaCharts = (ui, parent, data, go) => {
     });
     kl.axes({ x: TICKS, y: [0, 4, 8] });
     title(kl, "kl", `KL, what z tells: ${fixed(Math.abs(rate[at]))} nats`);
-    kl.text(0.045, 0.6, "σ in units of the true noise", { size: 12, color: colors.muted });
+    kl.text(0.045, 0.6, "σ / true noise", { size: 12, color: colors.muted });
     kl.text(threshold, 6.8, "√λmax", { dx: -4, align: "right", size: 12, color: colors.muted });
     kl.end();
   }
