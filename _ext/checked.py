@@ -6,6 +6,7 @@ both ends linked; a claim gets the number of times that it held when all the boo
 
 import csv
 import re
+from collections import Counter
 from html import escape
 from pathlib import Path
 
@@ -29,14 +30,16 @@ def raw(html: str) -> nodes.raw:
     return nodes.raw("", html, format="html")
 
 
-def check_line(match: re.Match, numbers: dict[str, str], held: dict[str, str], first: bool, to_root: str) -> str:
-    """One printed check as HTML; the first of a label is what its equation links to."""
+def check_line(match: re.Match, numbers: dict[str, str], held: dict[str, str], times: int, first: bool, to_root: str) -> str:
+    """One printed check as HTML, with how often it was printed; the first of a label is what its equation links to."""
     verdict, label, text = match.groups()
     mark, word = MARKS[verdict]
     name = f"<code>{escape(label)}</code>"
     if label in numbers:
         name = f'<a href="#equation-{label}" title="to the equation">({numbers[label]}) {name}</a>'
     line = f'<span class="tick" role="img" aria-label="{word}">{mark}</span> {name} {escape(text)}'
+    if times > 1:
+        line += f" ({times} times)"
     if label in held:
         line += f' <a class="held" href="{to_root}back/replication.html">held {held[label]}</a>'
     place = f' id="check-{escape(label)}"' if first else ""
@@ -56,8 +59,9 @@ def show_checks(app, doctree, docname: str) -> None:
     for block in list(doctree.findall(nodes.literal_block)):
         if "stream" not in block.get("classes", []):
             continue
-        shown, other = [], []
-        for line in [*block.astext().rstrip("\n").split("\n"), None]:
+        shown, other, lines = [], [], block.astext().rstrip("\n").split("\n")
+        times = Counter(lines)  # a check in a loop may print the same line again and again
+        for line in [*lines, None]:
             match = LINE.fullmatch(line) if line is not None else None
             if other and (match or line is None):
                 kept = block.copy()  # its classes, and so its looks
@@ -66,7 +70,8 @@ def show_checks(app, doctree, docname: str) -> None:
                 shown.append(kept)
                 other = []
             if match:
-                shown.append(raw(check_line(match, numbers, held, match[2] not in seen, to_root)))
+                if repeats := times.pop(line, 0):
+                    shown.append(raw(check_line(match, numbers, held, repeats, match[2] not in seen, to_root)))
                 seen.add(match[2])
             elif line is not None:
                 other.append(line)
