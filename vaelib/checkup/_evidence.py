@@ -35,7 +35,7 @@ def evidence_lines(yours: Yours, draws: int, bound: Callable[[Tensor, int], Tens
     error, climb = _error(best), (best - fewer).mean().item()
     yours.numbers |= {"elbo": elbo.mean().item(), "bound": best.mean().item(), "bound_error": error, "bits": bits}
     text = f"ELBO {elbo.mean():.2f}, L_{draws} {best.mean():.2f} nats a point (standard error {error:.2g} over {len(best)} "
-    text += f"points), {bits:.3f} bits a dimension"
+    text += f"points), {bits:.3f} bits a dimension (of a density: in the units of x)"
     if climb > 0.05:
         yield Line("bound", "note", text, "chapter 02", f"more draws: from K = {half} it still rose by {climb:.2g} nats")
     else:
