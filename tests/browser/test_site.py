@@ -93,7 +93,7 @@ def test_on_the_desktop(visit, subtests, page):
         with subtests.test("it follows the device"):
             for theme in ("dark", "light", "dark"):
                 tab.emulate_media(color_scheme=theme)
-                tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme, timeout=5_000)
+                tab.wait_for_function("theme => document.documentElement.dataset.theme === theme", arg=theme, polling=50)
             assert tab.evaluate(GROUND) != "rgb(255, 255, 255)"
         with subtests.test("figures are cards in dark mode"):
             figures, bare = tab.evaluate(CARDS)

@@ -156,7 +156,7 @@ def test_the_ball_rolls_to_life_below_the_threshold_and_back_above(touch, motion
     says(root, "A saddle")
     root.get_by_role("button", name="Push it from collapse").press("Enter")
     comes_to_rest(tab, 0.714)  # the root of 1 - 0.7^2
-    root.get_by_role("button", name="√λmax").press("Enter")
+    root.get_by_role("button", name="√λmax : set").press("Enter")
     says(root, "Flat")
     root.get_by_role("slider", name="σ / √λmax").press("End")
     says(root, "A bowl")
