@@ -153,16 +153,15 @@
           ground("codes", aggregateOverMap, colors.encoder);
           map.area(map.x, [-EDGE, -EDGE], [EDGE, EDGE], { color: colors.page, alpha: 0.45 });
         } else ground("tiles", tilesOverMap, colors.text);
-        for (const mass of [0.5, 0.95]) {
-          const radius = RING(mass);
-          map.line(...ellipse([0, 0], [radius, radius]), { color: colors.prior, dash: [6, 4] });
-          const below = { ...words, dy: 12, align: "center", color: colors["prior-ink"] };
-          map.text(0, -radius, `${100 * mass} % of the prior`, below);
-        }
         if (state.ground === "codes") {
           CODES.forEach(([x, y], n) => map.text(x, y, String(DATA.labels[n]), {
             size: 11, weight: 700, align: "center", base: "middle", color: hue(DATA.labels[n]),
           }));
+        }
+        for (const [mass, label] of [[0.5, "50 %"], [0.95, "95 % of the prior"]]) { // after the digits, or these cover it
+          const radius = RING(mass);
+          map.line(...ellipse([0, 0], [radius, radius]), { color: colors.prior, dash: [6, 4] });
+          map.text(0, -radius, label, { ...words, dy: 12, align: "center", color: colors["prior-ink"] });
         }
         const [a, b] = ends();
         map.line([a[0], b[0]], [a[1], b[1]], { color: colors.page, width: 5 });
