@@ -49,6 +49,18 @@ def test_nothing_is_found_on_a_healthy_model(options):
     assert torch.equal(state, torch.random.get_rng_state())
 
 
+def test_no_device_is_seeded_but_that_of_the_data(monkeypatch):
+    """torch.manual_seed seeds every GPU, of which only that of the data is put back."""
+    monkeypatch.setattr(torch, "manual_seed", lambda seed: pytest.fail("every device was seeded"))
+    x = data((7,), "gaussian")
+    model, drawn = Plain((7,), 3, "gaussian"), []
+    for _ in range(2):
+        torch.rand(1)  # whatever the reader's own stream has come to
+        examine(model, x, sample=lambda mu, log_var: drawn.append(torch.rand(())) or model.sample(mu, log_var))
+    half = len(drawn) // 2
+    assert half and drawn[:half] == drawn[half:]
+
+
 def mse_mean_kl_mean(m):  # commonest: mean squared error, KL averaged over the batch
     return lambda x, z, mu, lv: F.mse_loss(m.decode(z), x) + kl(mu, lv).mean()
 

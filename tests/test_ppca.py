@@ -53,6 +53,17 @@ def test_sigma_takes_what_the_latent_does_not_carry():
     torch.testing.assert_close(covariance, torch.cov(data().T, correction=0))
 
 
+@pytest.mark.parametrize("flipped", [1, -1])
+def test_the_sign_of_an_axis_is_not_the_processors(monkeypatch, flipped):
+    """Whatever sign the library's eigenvectors have: on a GPU and on a CPU it differs."""
+    expected, eigh = ppca.maximum_likelihood(data(), latent_dim=LATENT), torch.linalg.eigh
+    signs = flipped * torch.tensor([1.0, -1.0, 1.0, 1.0, -1.0])
+    monkeypatch.setattr(torch.linalg, "eigh", lambda a: (eigh(a)[0], eigh(a)[1] * signs))
+    found = ppca.maximum_likelihood(data(), latent_dim=LATENT)
+    assert torch.equal(found.axes, expected.axes) and torch.equal(found.weight, expected.weight)
+    assert (found.axes.gather(0, found.axes.abs().argmax(0, keepdim=True)) > 0).all()
+
+
 def test_an_offset_of_the_data_takes_no_digits():
     near, far = (ppca.maximum_likelihood(data() + offset, latent_dim=LATENT) for offset in (0, 1e6))
     torch.testing.assert_close(far.eigenvalues, near.eigenvalues, rtol=1e-8, atol=0)

@@ -16,7 +16,9 @@ from torch.autograd.function import once_differentiable
 if TYPE_CHECKING:
     from vaelib.nets import MLP, VAE, Decoder, Encoder
 
-BLOCK = 2**19  # entries of a hidden activation that are worked on at once, so that they stay in the processor's cache
+# Entries of a hidden activation that are worked on at once: on a CPU few, so that they stay in its cache; on a GPU all that its
+# memory is good for, since it takes as long for a few as for a million.
+BLOCK, GPU_BLOCK = 2**19, 2**27
 
 
 class ElboGradient:
@@ -42,7 +44,8 @@ class ElboGradient:
         self.vae, self.points, self.samples = vae, points, samples
         networks = cast("Encoder", vae.encoder).net, cast("Decoder", vae.decoder).net
         widest = max(bias.shape[-1] for net in networks for bias in net.biases)
-        runs = min(vae.runs, max(1, BLOCK // (widest * points * samples)))
+        block_size = GPU_BLOCK if vae.sigma.is_cuda else BLOCK
+        runs = min(vae.runs, max(1, block_size // (widest * points * samples)))
         memory = [_Memory(net, runs, columns) for net, columns in zip(networks, (points, points * samples), strict=True)]
         self.blocks = []
         for start in range(0, vae.runs, runs):
@@ -162,7 +165,7 @@ def forward(
         What each layer saw, and the last one's output, shape ``(R, out, N)``.
     """
     seen = [x, *outputs[:-1]]
-    minus_one = x.new_tensor(-1.0)
+    minus_one = x.new_full((), -1.0)  # new_tensor would have a GPU wait for the CPU
     for i, output in enumerate(outputs[:-1]):
         # tanh(a) = 2 sigmoid(2a) - 1, as in `vaelib.nets.tanh`.
         torch.baddbmm(biases[i].unsqueeze(-1), weights[i], seen[i], beta=2, alpha=2, out=output).sigmoid_()

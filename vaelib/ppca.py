@@ -23,7 +23,7 @@ class Solution(NamedTuple):
         weight: Loadings W, shape ``(D, d)``, in data units; its columns are orthogonal and in falling order.
         sigma: Standard deviation of the noise, shape ``()``, in data units.
         eigenvalues: Eigenvalues of the data's covariance (with 1/N), falling, shape ``(D,)``, in data units squared.
-        axes: Its eigenvectors, as columns in the same order, shape ``(D, D)``.
+        axes: Its eigenvectors, as columns in the same order, shape ``(D, D)``; the largest entry of each is positive.
     """
 
     mean: Tensor
@@ -70,6 +70,7 @@ def maximum_likelihood(x: Tensor, *, latent_dim: int, sigma: float | None = None
     mean = x.mean(0)
     eigenvalues, axes = torch.linalg.eigh((x - mean).T @ (x - mean) / len(x))
     eigenvalues, axes = eigenvalues.flip(0).clamp(min=0), axes.flip(1)
+    axes = axes * axes.gather(0, axes.abs().argmax(0, keepdim=True)).sign()  # eigh has either sign, by processor
     sigma = eigenvalues[latent_dim:].mean().sqrt() if sigma is None else _one_sigma(sigma, x)
     if not sigma > 0:
         raise ValueError(

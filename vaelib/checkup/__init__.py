@@ -65,7 +65,10 @@ def report(
     generator = torch.Generator(device=x.device).manual_seed(seed)
     devices = [x.device] if x.device.type == "cuda" else []
     with torch.random.fork_rng(devices):  # a callable may draw: the reader's own stream goes on as if nothing had been
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would seed every GPU, and only that of x is restored
+        if devices:
+            with torch.cuda.device(x.device):
+                torch.cuda.manual_seed(seed)
         yours = Yours(x, encode, log_likelihood, batch_size, generator)
         lines = [*posterior_lines(yours), likelihood_line(yours), *loss_lines(yours, loss)]
         lines += [draw_line(yours, sample), *evidence_lines(yours, draws, bound)]
