@@ -49,7 +49,7 @@ def test_a_function_gives_the_numbers_of_the_cpu_where_its_inputs_are(entrance, 
         {"samples": 3},
         {"objective": lambda vae, x, eps, step: elbo_terms(vae, x, eps).elbo},
     ],
-    ids=str,
+    ids=["all at once", "in batches", "three draws", "by autograd"],
 )
 @pytest.mark.parametrize("model", [{}, {"learn_sigma": True}, {"latent_dim": 2, "hidden": (6, 5)}], ids=str)
 def test_a_fit_takes_the_same_steps(model, options, dtype):

@@ -1,5 +1,6 @@
 """The questions page answers what people ask, and its links and those of the corrections lead somewhere."""
 
+import functools
 import importlib.util
 import re
 
@@ -96,6 +97,7 @@ def page(name: str) -> str:
     return (ROOT / "back" / f"{name}.md").read_text(encoding="utf-8")
 
 
+@functools.cache
 def targets() -> set[str]:
     """Whatever a page of the book can link to by name."""
     texts = [path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("back/*.md")]]
@@ -110,13 +112,12 @@ def targets() -> set[str]:
 
 QUESTIONS = {anchor: (heading, answer) for anchor, heading, answer in QUESTION.findall(page("questions"))}
 ENTRIES = ENTRY.findall(page("corrections"))
-TARGETS = targets()
 
 
 def missing(text: str) -> list[str]:
     """Links and equations of a text that lead nowhere."""
     names = re.findall(r"\]\(#([^)]+)\)", text.replace("\n", " ")) + re.findall(r"\{eq\}`([^`]+)`", text)
-    return [name for name in names if name not in TARGETS]
+    return [name for name in names if name not in targets()]
 
 
 def leads_somewhere(text: str) -> bool:
