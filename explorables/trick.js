@@ -67,7 +67,7 @@
     ui.range(sliders, "L", { label: "draws L" });
     const k = ui.range(sliders, "k", { label: "wave number k", steps: 70 }).parentElement;
     const row = ui.box("row");
-    ui.choice(row, "f", { label: "f(z)", words: { bend: "log p(x|z)", wave: "a wave" } });
+    ui.choice(row, "f", { label: "ψ(z)", words: { bend: "log p(x|z)", wave: "a wave" } });
     const centimetres = ui.check(row, "centimetres", { label: "x in cm" });
     ui.check(row, "baseline", { label: "baseline" });
     ui.button(row, "redraw", () => ui.set({ seed: (state.seed % 9999) + 1, mu_0: state.mu }));
