@@ -4,13 +4,17 @@
 left out and the rest works.
 """
 
-import json
 import re
+import sys
 from html import escape
 from pathlib import Path
 
+import nbformat
 from docutils import nodes
-from section_search import plain
+from section_search import plain as plain_words
+
+sys.path.append(str(Path(__file__).parent.parent))  # tools stands beside this folder
+from tools.plain import plain
 
 SENTENCE = re.compile(r".+?[.?!](?=\s+[A-Z]|\s*$)", re.DOTALL)
 LONGEST = 300  # letters of a description
@@ -39,7 +43,7 @@ def description(doctree: nodes.document) -> str:
     """The first sentence of a chapter's answer, or of a page without one."""
     answer = next((node for node in doctree.findall(nodes.admonition) if "answer" in node["classes"]), doctree)
     paragraph = answer.next_node(nodes.paragraph)
-    text = re.sub(r" ([,.;:?!)])", r"\1", " ".join(plain(paragraph).split())) if paragraph else ""
+    text = re.sub(r" ([,.;:?!)])", r"\1", " ".join(plain_words(paragraph).split())) if paragraph else ""
     sentence = SENTENCE.match(text)
     text = sentence[0] if sentence else text
     return text if len(text) <= LONGEST else text[: text.rindex(" ", 0, LONGEST)] + " …"
@@ -88,10 +92,11 @@ def finish(app, exception) -> None:
     if exception or app.builder.format != "html":
         return
     for path in Path(app.outdir, "_sources").rglob("*.ipynb"):
-        notebook = json.loads(path.read_text(encoding="utf-8"))
-        if notebook["cells"][0].get("id") != NOTE:
-            notebook["cells"].insert(0, how_to_get_vaelib(app.config.book_repository))
-            path.write_text(json.dumps(notebook, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        notebook = nbformat.read(path, as_version=4)
+        if notebook.cells[0].id != NOTE:
+            notebook = plain(notebook, path.name)
+            notebook.cells.insert(0, nbformat.from_dict(how_to_get_vaelib(app.config.book_repository)))
+            nbformat.write(notebook, path)
     if base := app.config.html_baseurl:
         targets = [base + app.builder.get_target_uri(name) for name in sorted(app.env.found_docs)]
         lines = [

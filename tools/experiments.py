@@ -16,6 +16,8 @@ import sys
 import time
 from pathlib import Path
 
+os.environ.setdefault("TQDM_DISABLE", "" if sys.stdout.isatty() else "1")  # tqdm reads it when torch imports it
+
 import torch
 
 from tools.notebooks import ROOT, digest, modules
@@ -69,8 +71,6 @@ def main() -> int:
     if unknown := sorted(set(names) - {path.stem for path in experiments()}):
         parser.error(f"no experiments/{unknown[0]}.py; there are: {', '.join(path.stem for path in experiments())}")
     torch.set_num_threads(1)
-    if not sys.stdout.isatty():
-        os.environ["TQDM_DISABLE"] = "1"  # a bar in a file is a long line
     for number, name in enumerate(names, start=1):
         start = time.perf_counter()
         print(f"[{number}/{len(names)}] {name} ...", flush=True)

@@ -1,17 +1,21 @@
 """JupyterLab on the chapters: the command behind ``make lab``.
 
 JupyterLab writes the kernel's version into every notebook that it opens, and so marks it as modified before anything was
-changed. Here a notebook is read with that version in it. What is saved, `make notebooks` cleans of it again.
+changed. Here a notebook is read with that version in it. What is saved, `make notebooks` cleans of it again. Nor does JupyterLab
+know the numbers of figures, other chapters' equations, captions or the bibliography: a chapter is read with them written out,
+and saved without (`tools.plain`).
 """
 
 import sys
 from typing import Any
 
+import nbformat
 from ipykernel.ipkernel import IPythonKernel
 from jupyter_server.services.contents.largefilemanager import AsyncLargeFileManager
 from jupyterlab.labapp import LabApp
 
-from tools.notebooks import ROOT
+from tools.notebooks import ROOT, chapters
+from tools.plain import saved_from_lab, shown_in_lab
 
 
 class Contents(AsyncLargeFileManager):
@@ -22,7 +26,15 @@ class Contents(AsyncLargeFileManager):
         model = await super().get(*args, **options)
         if model["type"] == "notebook" and model["content"] is not None:
             model["content"]["metadata"]["language_info"] = IPythonKernel.language_info
+            if model["name"] in {chapter.name for chapter in chapters()}:
+                shown_in_lab(model["content"], model["name"])
         return model
+
+    async def save(self, model: dict[str, Any], path: str = "") -> dict[str, Any]:
+        """As in the parent."""
+        if model.get("type") == "notebook" and model.get("content"):
+            model = model | {"content": saved_from_lab(nbformat.from_dict(model["content"]))}
+        return await super().save(model, path)
 
 
 if __name__ == "__main__":
