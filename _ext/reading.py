@@ -29,6 +29,11 @@ def keep_anchors(app, doctree, docname) -> None:
             fold.parent.insert(fold.parent.index(fold), nodes.raw("", f'<span id="{name}"></span>', format="html"))
 
 
+def skip_field_numbers(app, what, name, member, skip, options) -> bool | None:
+    """A named tuple's fields are explained where it is; each by itself only says its number."""
+    return str(getattr(member, "__doc__", "")).startswith("Alias for field number") or None
+
+
 def mend_names(app, pagename, templatename, context, doctree) -> None:
     """Drop a role that the standard has dropped, and a name that says less than the text it hides."""
     body = context.get("body", "").replace('role="doc-biblioentry"', 'role="listitem"')
@@ -49,6 +54,7 @@ def copy_script(app) -> None:
 
 def setup(app):
     app.connect("builder-inited", copy_script)
+    app.connect("autodoc-skip-member", skip_field_numbers)
     app.connect("doctree-resolved", keep_together)
     app.connect("doctree-resolved", keep_anchors)
     app.connect("html-page-context", mend_names)

@@ -110,12 +110,13 @@ def test_a_stamp_covers_what_the_code_imports_and_what_that_imports():
     assert "train" not in names("from vaelib import kl, spiral")
 
 
-def test_a_stamp_covers_the_tables_that_a_chapter_reads(tmp_path, monkeypatch):
+@pytest.mark.parametrize("source", ['open("data/long.csv")', 'table("long")'])
+def test_a_stamp_covers_the_tables_that_a_chapter_reads(tmp_path, monkeypatch, source):
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)
     (tmp_path / "chapters" / "data").mkdir(parents=True)
     (tmp_path / "vaelib").mkdir()
     table = tmp_path / "chapters" / "data" / "long.csv"
-    notebook = new_notebook(cells=[new_code_cell('open("data/long.csv")')])
+    notebook = new_notebook(cells=[new_code_cell(source)])
     table.write_text("1", encoding="utf-8")
     before = notebooks.stamp(notebook)
     table.write_text("2", encoding="utf-8")

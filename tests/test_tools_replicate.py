@@ -56,7 +56,7 @@ def test_claims_are_counted_over_streams(book, monkeypatch, capsys):
     assert book.read_bytes() == before
     text = replicate.PAGE.read_text()
     assert "Of 3 claims, 1 held in at least 95 % of their runs; less often: `not-on-2`, `after-the-error`." in text
-    assert "| [07](../chapters/07_coin.ipynb) | `not-on-2` | 2 of 3 | 0.09 to 0.99 |" in text
+    assert "| [07](../chapters/07_coin.ipynb) | `not-on-2` | 2/3 | 0.09 to 0.99 |" in text
     assert "Of 2 checked equations, 1 agreed in every run." in text
     out = capsys.readouterr().out
     assert "[3/3]" in out

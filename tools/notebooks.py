@@ -62,9 +62,11 @@ def stamp(notebook) -> dict[str, str]:
     """
     cells = code_cells(notebook)
     sources = sorted([*modules([cell.source for cell in cells]), *(ROOT / "vaelib").glob("*.mplstyle")])
-    # Tables of the long experiments, which the chapter reads.
-    tables = sorted(set(re.findall(r"data/\w+\.csv", "".join(cell.source for cell in cells))))
-    read = {"tables": digest([(ROOT / "chapters" / table).read_text(encoding="utf-8") for table in tables])} if tables else {}
+    # Tables of the long experiments, which the chapter reads: named with their folder, or by their name alone.
+    code = "".join(cell.source for cell in cells)
+    stored = sorted((ROOT / "chapters" / "data").glob("*.csv"))
+    tables = [path.read_text(encoding="utf-8") for path in stored if re.search(rf"[\"/]{path.stem}[\".]", code)]
+    read = {"tables": digest(tables)} if tables else {}
     return {
         **read,
         "code": digest([cell.source for cell in cells]),

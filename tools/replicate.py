@@ -153,7 +153,7 @@ def _table(rows: list[Row]) -> str:
     text = "| chapter | label | held | 95 % interval |\n|---|---|---|---|\n"
     for row in rows:
         link = f"[{row.chapter[:2]}](../chapters/{row.chapter}.ipynb)"
-        text += f"| {link} | `{row.label}` | {row.held} of {row.runs} | {row.low:.2f} to {row.high:.2f} |\n"
+        text += f"| {link} | `{row.label}` | {row.held}/{row.runs} | {row.low:.2f} to {row.high:.2f} |\n"
     return text
 
 
