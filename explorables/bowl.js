@@ -34,7 +34,6 @@
     const { state, colors } = ui;
     const at = () => [state.decoder, state.encoder];
     const place = ([decoder, encoder]) => ui.set({ decoder, encoder });
-    ui.root.append(el("p", {}, CAPTION));
     const panels = ui.box("panels");
     const [left, right] = [ui.box("panel", panels), ui.box("panel", panels)];
     const bare = { left: 1, right: 1, top: 1, bottom: 1 };

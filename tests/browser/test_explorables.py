@@ -19,7 +19,6 @@ PAGES = {
     "bowl": "chapters/08_posterior_collapse.html",
     "latent-plane": "chapters/12_digits.html",
 }
-REPLACING = [name for name in PAGES if name != "bowl"]  # the bowl stands beside the static figures
 EXTENSIONS = Path(__file__).resolve().parents[2] / "_ext"
 CONTROLS = "input, select, button, .handle"
 
@@ -81,19 +80,18 @@ def test_by_keyboard_with_aids_and_on_paper(touch, subtests, name):
     for theme in ("light", "dark"):
         with subtests.test("its text is not faint", theme=theme):
             assert not faint(tab, theme, f"#{name}")
-    if name in REPLACING:
-        with subtests.test("the static figure is printed"):
-            picture = tab.locator("figure.has-explorable img")
-            assert root.is_visible()
-            assert not picture.is_visible()
-            assert len(tab.locator(".has-explorable .of-explorable").text_content()) > 100
-            tab.emulate_media(media="print")
-            assert picture.is_visible()
-            assert not root.is_visible()
-            assert not tab.locator(".has-explorable .of-explorable").is_visible()
+    with subtests.test("the static figure is printed"):
+        picture = tab.locator("figure.has-explorable img")
+        assert root.is_visible()
+        assert not picture.is_visible()
+        assert len(tab.locator(".has-explorable .of-explorable").text_content()) > 100
+        tab.emulate_media(media="print")
+        assert picture.is_visible()
+        assert not root.is_visible()
+        assert not tab.locator(".has-explorable .of-explorable").is_visible()
 
 
-@pytest.mark.parametrize("name", REPLACING)
+@pytest.mark.parametrize("name", PAGES)
 def test_the_static_figure_stays_without_javascript(browser, name):
     context = browser.new_context(java_script_enabled=False, **DESKTOP)
     tab = context.new_page()
