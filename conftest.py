@@ -10,16 +10,22 @@ os.environ["TQDM_DISABLE"] = "1"
 os.environ["VAELIB_STRICT"] = "1"
 os.environ["VAELIB_STREAM"] = "0"
 
-import matplotlib
 import pytest
-import torch
 
-matplotlib.use("agg")
+
+def pytest_configure(config):
+    # A process that only hands tests out to others need not import what they use.
+    if hasattr(config, "workerinput") or config.getoption("dist", "no") == "no":
+        import matplotlib
+
+        matplotlib.use("agg")
 
 
 @pytest.fixture(autouse=True)
 def float64_and_own_randomness():
     """Make a test's own tensors float64, and leave the global generator as it was found."""
+    import torch
+
     dtype = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
     with torch.random.fork_rng():

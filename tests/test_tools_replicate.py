@@ -14,8 +14,8 @@ CELLS = [
     'claim("always", True, "1 of 1")',
     'for good in (True, stream != 2):\n    claim("not-on-2", good, "1 of 1")',
     'verify("equation", rng(0).initial_seed(), 1_000_003 * stream, tol=0)\nverify("odd", stream % 2, 1, tol=0)',
-    "assert stream != 3",
-    "if stream != 3:\n    reached = True",
+    "assert stream != 1",
+    "if stream != 1:\n    reached = True",
     'claim("after-the-error", reached, "1 of 1")',
 ]
 
@@ -40,26 +40,26 @@ def command(monkeypatch, *arguments):
 
 def test_claims_are_counted_over_streams(book, monkeypatch, capsys):
     before = book.read_bytes()
-    assert command(monkeypatch, "--streams", "3") == 0
+    assert command(monkeypatch, "--streams", "2") == 0
     rows = {row.label: row for row in replicate.read_table(replicate.TABLE)}
     assert {label: (row.kind, row.held, row.runs) for label, row in rows.items()} == {
-        "always": ("claim", 3, 3),
-        "not-on-2": ("claim", 2, 3),
-        "after-the-error": ("claim", 2, 3),  # what is not reached does not hold
-        "equation": ("equation", 3, 3),
-        "odd": ("equation", 2, 3),
-        "cell 5": ("cell", 2, 3),
-        "cell 7": ("cell", 2, 3),
+        "always": ("claim", 2, 2),
+        "not-on-2": ("claim", 1, 2),
+        "after-the-error": ("claim", 1, 2),  # what is not reached does not hold
+        "equation": ("equation", 2, 2),
+        "odd": ("equation", 1, 2),
+        "cell 5": ("cell", 1, 2),
+        "cell 7": ("cell", 1, 2),
     }
-    # Clopper and Pearson: all of 3 hold at a rate above 0.025^(1/3).
-    assert (rows["always"].low, rows["always"].high) == (pytest.approx(0.025 ** (1 / 3), abs=1e-3), 1.0)
+    # Clopper and Pearson: both hold at a rate above 0.025^(1/2).
+    assert (rows["always"].low, rows["always"].high) == (pytest.approx(0.025 ** (1 / 2), abs=1e-3), 1.0)
     assert book.read_bytes() == before
     text = replicate.PAGE.read_text()
     assert "Of 3 claims, 1 held in at least 95 % of their runs; less often: `not-on-2`, `after-the-error`." in text
-    assert "| [07](../chapters/07_coin.ipynb) | `not-on-2` | 2/3 | 0.09 to 0.99 |" in text
+    assert "| [07](../chapters/07_coin.ipynb) | `not-on-2` | 1/2 | 0.01 to 0.99 |" in text
     assert "Of 2 checked equations, 1 agreed in every run." in text
     out = capsys.readouterr().out
-    assert "[3/3]" in out
+    assert "[2/2]" in out
     assert "stream 2: 3 held in" in out and "; not: not-on-2, odd\n" in out
     assert "; not: cell 5, cell 7\n" in out
 
