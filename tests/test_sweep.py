@@ -325,8 +325,8 @@ def together(*jobs):
 def dies(ranks):
     """Comes, takes a task, and is never heard of again."""
     ranks.store.add(f"alive/{ranks.rank}", 1)
+    ranks.store.add("turn", 1)  # before the others begin, who may be done in no time
     ranks.store.set(f"ready/{ranks.rank}", "")
-    ranks.store.add("turn", 1)
 
 
 def test_every_task_is_done_once_and_known_to_all():
@@ -476,6 +476,6 @@ def test_torchrun_starts_a_killed_sweep_again_and_the_table_is_that_of_one_proce
     said, _ = (process := started([*launch, script, *GRID, "--out", str(shared)], KILLED="1")).communicate(timeout=90)
     assert process.returncode == 0, said
     assert "(exitcode: -9) local_rank: 1" in said
-    assert said.count("3 of 3 done") == 1 and ", rank 0" in said
+    assert "3 of 3 done" in said and ", rank 0" in said  # said by both, if they end at once
     assert shared.read_bytes() == alone.read_bytes()
     assert not (tmp_path / "shared.csv.parts").exists()
