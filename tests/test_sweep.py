@@ -280,6 +280,30 @@ def test_a_wrong_argument_is_named(tmp_path, monkeypatch, capsys, changed, messa
     assert not Path("sweep.csv").exists()
 
 
+@pytest.mark.parametrize("missing", ["--sigmas", "--seeds", "--out"])
+def test_an_argument_that_is_missing_is_named(capsys, missing):
+    given = {"--sigmas": "1", "--seeds": "0", "--out": "sweep.csv"}
+    with pytest.raises(SystemExit) as stop:
+        main([part for name, value in given.items() if name != missing for part in (name, value)])
+    assert stop.value.code == 2
+    assert capsys.readouterr().err.rstrip().endswith(f"the following arguments are required: {missing}")
+
+
+def test_the_parts_stay_until_the_table_is_written(tmp_path, monkeypatch):
+    """Or a rank that is faster than rank 0 takes away what a new start would go on from."""
+    out, met = tmp_path / "sweep.csv", []
+    monkeypatch.setattr(Ranks, "meet", lambda ranks, place: met.append((out.exists(), len(list(Path(f"{out}.parts").iterdir())))))
+    assert main([*GRID, "--out", str(out)]) == 0
+    assert met == [(True, 3)]
+
+
+def test_a_table_that_cannot_be_put_in_its_place_leaves_no_draft(tmp_path, monkeypatch):
+    monkeypatch.setattr(Path, "replace", lambda path, target: (_ for _ in ()).throw(OSError("no space left")))
+    with pytest.raises(OSError, match="no space left"):
+        module._write(tmp_path / "sweep.csv", "1")
+    assert not list(tmp_path.iterdir())
+
+
 def test_integers_are_points_too(tmp_path):
     np.save(tmp_path / "whole.npy", np.arange(12).reshape(6, 2))
     np.save(tmp_path / "float.npy", np.arange(12.0).reshape(6, 2))
