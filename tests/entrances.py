@@ -115,6 +115,11 @@ ENTRANCES = [
 ]
 
 
+def moved(inputs: dict, **to) -> dict:
+    """Valid arguments in another type or on another device."""
+    return {name: value.to(**to) if isinstance(value, Tensor) else value for name, value in inputs.items()}
+
+
 def tensors(result: object) -> list[Tensor]:
     """The tensors in a result: a tensor, a number, or a tuple of them."""
     if isinstance(result, tuple):

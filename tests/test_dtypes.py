@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from entrances import ENTRANCES, each_argument, outcome, tensors
+from entrances import ENTRANCES, each_argument, moved, outcome, tensors
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -12,10 +12,6 @@ HALVES = (torch.float16, torch.bfloat16)
 every_entrance = pytest.mark.parametrize("entrance", ENTRANCES, ids=str)
 without_values = pytest.mark.parametrize("entrance", [e for e in ENTRANCES if e.on_meta], ids=str)
 every_argument = pytest.mark.parametrize(("entrance", "name"), each_argument(), ids=str)
-
-
-def moved(inputs: dict, **to) -> dict:
-    return {name: value.to(**to) if isinstance(value, Tensor) else value for name, value in inputs.items()}
 
 
 @every_entrance

@@ -4,9 +4,8 @@ import csv
 
 import pytest
 import torch
-from entrances import ENTRANCES, tensors
+from entrances import ENTRANCES, moved, tensors
 from plain import Plain, data, examine
-from torch import Tensor
 
 from vaelib import diagnostics, quadrature, spiral
 from vaelib.nets import VAE
@@ -30,9 +29,7 @@ def same(found, expected, rounding=1e-9):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("entrance", ENTRANCES, ids=str)
 def test_a_function_gives_the_numbers_of_the_cpu_where_its_inputs_are(entrance, dtype):
-    inputs = entrance.inputs()
-    there = {k: v.to("cuda", dtype) if isinstance(v, Tensor) else v for k, v in inputs.items()}
-    here = {k: v.to(dtype) if isinstance(v, Tensor) else v for k, v in inputs.items()}
+    here, there = (moved(entrance.inputs(), dtype=dtype, device=device) for device in ("cpu", "cuda"))
     for value, expected in zip(tensors(entrance.function(**there)), tensors(entrance.function(**here)), strict=True):
         if value.device.type == "cpu":  # a number, and no tensor
             assert value.ndim == 0

@@ -4,13 +4,13 @@ import functools
 import importlib.util
 import re
 
-import nbformat
 import pytest
 from docutils import nodes
 from sphinx import addnodes
 
 from tools.checks import equation_labels, repeated
-from tools.notebooks import ROOT, chapters
+from tools.notebooks import ROOT
+from tools.plain import TARGET, places
 
 QUESTION = re.compile(r"\((q-[a-z0-9-]+)\)=\n### ([^\n]+)\n\n(.+?)(?=\n\n\(q|\Z)", re.DOTALL)
 ENTRY = re.compile(r"^([^\n(:#][^\n]*)\n: (.+?)(?=\n\n|\Z)", re.DOTALL | re.MULTILINE)
@@ -101,13 +101,8 @@ def page(name: str) -> str:
 def targets() -> set[str]:
     """Whatever a page of the book can link to by name."""
     texts = [path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *ROOT.glob("back/*.md")]]
-    for path in chapters():
-        notebook = nbformat.read(path, as_version=4)
-        texts += [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
-    names = [re.findall(r"^\(([\w-]+)\)=$|^:label: ([\w-]+)$", text, re.MULTILINE) for text in texts]
-    return {anchor or label for found in names for anchor, label in found} | {
-        label for text in texts for label in equation_labels(text)
-    }
+    anchors = [anchor for text in texts for anchor in TARGET.findall(text)]
+    return {*places(), *anchors, *(label for text in texts for label in equation_labels(text))}
 
 
 QUESTIONS = {anchor: (heading, answer) for anchor, heading, answer in QUESTION.findall(page("questions"))}

@@ -74,17 +74,14 @@ def words(role: str, argument: str) -> str:
         if role == "cite:p":
             return "[" + "; ".join(f"{authors}, {year}" for authors, year in cited) + "]"
         return ", ".join(f"{authors} [{year}]" for authors, year in cited)
+    said, target = parts(argument)
+    return said or places()[target].words
+
+
+def parts(argument: str) -> tuple[str, str]:
+    """The words that a reference has of its own, if any, and its target."""
     explicit = EXPLICIT.fullmatch(argument)
-    return explicit[1] if explicit else places()[argument].words
-
-
-def target_of(argument: str) -> str:
-    explicit = EXPLICIT.fullmatch(argument)
-    return explicit[2] if explicit else argument
-
-
-def place(argument: str) -> Place:
-    return places()[target_of(argument)]
+    return (explicit[1], explicit[2]) if explicit else ("", argument)
 
 
 def named(text: str, chapter: str) -> str:
@@ -92,7 +89,7 @@ def named(text: str, chapter: str) -> str:
 
     def link(match: re.Match) -> str:
         role, argument = match.groups()
-        if role in ("eq", "ref") and place(argument).chapter == chapter:
+        if role in ("eq", "ref") and places()[parts(argument)[1]].chapter == chapter:
             return match[0]
         shown = words(role, argument).replace("[", "(").replace("]", ")")
         return f"[{shown}](#{role}={quote(argument)})"
@@ -137,11 +134,12 @@ def plain_text(text: str, chapter: str) -> str:
 
     def link(match: re.Match) -> str:
         role, argument = match.groups()
-        said = words(role, argument)
-        if role.startswith("cite") or (role != "ref" and place(argument).chapter == chapter):
+        said, target = words(role, argument), parts(argument)[1]
+        if role.startswith("cite"):
             return said
-        target = f"#{target_of(argument)}" if role == "ref" else ""
-        return f"[{said}]({'' if place(argument).chapter == chapter else place(argument).chapter}{target})"
+        there = places()[target].chapter
+        address = ("" if there == chapter else there) + (f"#{target}" if role == "ref" else "")
+        return f"[{said}]({address})" if address else said
 
     for pattern, written in PLAIN:
         text = re.sub(pattern, written, text, flags=re.MULTILINE)
