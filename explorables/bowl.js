@@ -60,7 +60,7 @@
     });
     const living = ui.plane(right, {
       label: "The KL where the ball comes to rest",
-      x: [0.7, 1.3], y: [-0.03, 0.4], ratio: 1.4, margin, xLabel: "σ / √λmax",
+      x: [0.7, 1.3], y: [-0.03, 0.4], ratio: 1.35, margin: { ...margin, top: 30 }, xLabel: "σ / √λmax",
     });
     ui.range(left, "ratio", {
       label: "σ / √λmax", steps: 120, format: (value) => value.toFixed(3),
@@ -159,7 +159,7 @@
         living.dots([r], [atRest(r)], { color: colors.kl, radius: 6 });
       });
       living.axes({ x: [0.8, 0.9, 1, 1.1, 1.2], y: [0, 0.2] });
-      living.write(44, 12, `KL at rest: ${fixed(atRest(r))} nats`, { size: 12, weight: 600, color: colors["kl-ink"] });
+      living.write(44, 24, `KL at rest: ${fixed(atRest(r))} nats`, { size: 12, weight: 600, color: colors["kl-ink"] });
       living.end();
     }
 
