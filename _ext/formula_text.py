@@ -1,4 +1,4 @@
-"""A formula as a line of text, for where no MathJax draws it: in search results, descriptions and page titles."""
+"""A formula as a line of text, for where none is drawn: in search results, the finder, descriptions and page titles."""
 
 import re
 

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import formula_text
 from docutils import nodes
 from sphinx import addnodes
 
@@ -26,11 +27,11 @@ class Question(NamedTuple):
 
 
 def plain(node: nodes.Node) -> str:
-    """The text of a node, formulas between the marks that MathJax reads, numbers of equations and citations left out."""
+    """The text of a node, formulas in Unicode, numbers of equations and citations left out."""
     if isinstance(node, addnodes.pending_xref) and node.get("refdomain") in ("math", "cite"):
         return ""
     if isinstance(node, nodes.math):
-        return rf"\({node.astext()}\)"
+        return formula_text.to_unicode(node.astext())
     if isinstance(node, nodes.Text):
         return node.astext()
     return "".join(map(plain, node.children))

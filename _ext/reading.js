@@ -1,29 +1,9 @@
-/* How a page comes up, and what it does where it is too narrow.
-   MathJax draws the formulas of the first screen before the text is shown, so that nothing jumps under the reader's eyes, then
-   the rest in portions. A displayed formula that is too wide gets smaller, down to three quarters; what is still too wide,
-   formula or printed table, scrolls in its box, which fades where it goes on. */
+/* What a page does where it is too narrow: a displayed formula that is too wide gets smaller, down to three quarters; what is
+   still too wide, formula or printed table, scrolls in its box, which fades where it goes on. */
 "use strict";
 (() => {
   const SMALLEST = 0.75;
   const WIDE = "div.math mjx-container, .cell_output pre, div.highlight pre, .pst-scrollable-table-container";
-
-  async function draw() {
-    const formulas = [...document.querySelectorAll(".math")];
-    const first = formulas.filter((formula) => {
-      const { top, bottom } = formula.getBoundingClientRect();
-      return bottom > -100 && top < innerHeight + 300;
-    });
-    await MathJax.typesetPromise(first);
-    document.querySelectorAll("div.math mjx-container").forEach(fit);
-    document.documentElement.classList.remove("drawing");
-    const rest = formulas.filter((formula) => !first.includes(formula));
-    while (rest.length) {
-      await new Promise((done) => setTimeout(done));
-      await MathJax.typesetPromise(rest.splice(0, 30));
-    }
-    await MathJax.typesetPromise(); // and what stands outside, such as in an output
-  }
-  if (window.MathJax) MathJax.startup = { ...MathJax.startup, pageReady: draw };
 
   function fit(formula) {
     formula.style.fontSize = "";
@@ -51,8 +31,7 @@
     else button.querySelectorAll(".theme-switch").forEach((icon) => icon.removeAttribute("title"));
     button.title = name;
   }
-  addEventListener("load", async () => {
-    await window.MathJax?.startup?.promise;
+  addEventListener("load", () => {
     look();
     let width = innerWidth;
     addEventListener("resize", () => { if (innerWidth !== width) { width = innerWidth; look(); } });

@@ -1,10 +1,10 @@
-"""Small mends of the pages: a formula keeps its comma, nothing jumps while a page comes up, names are those that one sees."""
+"""Small mends of the pages: a formula keeps its comma, anchors are where they lead, names are those that one sees."""
 
 import re
 from pathlib import Path
 
 from docutils import nodes
-from offline_assets import copy_to_static
+from sphinx.util.fileutil import copy_asset_file
 
 CLOSING = re.compile(r"[,.;:?!)\]”’%]+(?:-\w+)?|-\w+|s\b")  # right after a formula: its comma, "-axis", a plural's s
 
@@ -41,11 +41,15 @@ def mend_names(app, pagename, templatename, context, doctree) -> None:
 
 
 def add_script(app, pagename, templatename, context, doctree) -> None:
-    if 'class="math' in context.get("body", ""):  # hidden until reading.js shows it, or else after 4 seconds
-        show = "document.documentElement.classList.remove('drawing')"
-        hide = f"document.documentElement.classList.add('drawing'); setTimeout(() => {show}, 4000);"
-        app.add_js_file(None, body=hide, priority=100)
-    app.add_js_file("reading.js", loading_method="defer", priority=400)  # before MathJax
+    app.add_js_file("reading.js", loading_method="defer")
+
+
+def copy_to_static(app, file: Path) -> None:
+    """Put a file where the pages of the site find what they load."""
+    if app.builder.format == "html":
+        target = Path(app.outdir, "_static")
+        target.mkdir(parents=True, exist_ok=True)
+        copy_asset_file(str(file), target)
 
 
 def copy_script(app) -> None:

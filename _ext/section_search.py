@@ -11,7 +11,7 @@ from pathlib import Path
 
 import formula_text
 from docutils import nodes
-from offline_assets import copy_to_static
+from reading import copy_to_static
 from sphinx import addnodes
 
 # How much a page's sections count. What explains comes first, what lists comes last.

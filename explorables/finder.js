@@ -8,7 +8,7 @@
     amp: ["autocast", "half"], annealing: ["warm-up"], anneal: ["warm-up"], autoregressive: ["text vae"], bpd: ["bits"],
     classes: ["class"], cluster: ["group"], clusters: ["group"], clustering: ["group"], cvae: ["conditional"],
     exploding: ["explode", "blown up"], fp16: ["half"], importance: ["iwae"], inf: ["nan", "millions"], infinite: ["nan"],
-    kld: ["kl"], l2: ["squared error"], log_var: ["log-variance"], logsigma: ["log\\sigma"], logvar: ["log-variance", "log_var"],
+    kld: ["kl"], l2: ["squared error"], log_var: ["log-variance"], logsigma: ["log sigma"], logvar: ["log-variance", "log_var"],
     marginal: ["evidence"], mse: ["squared error"], noise: ["sigma", "eps"], ood: ["anomal"], outlier: ["anomal"],
     overflow: ["nan", "millions"], overfit: ["test data"], overfitting: ["test data"], regularizer: ["kl"],
     stable: ["latent"], std: ["standard deviation"], tc: ["total correlation"], vanishing: ["goes to 0"], variance: ["sigma"],
@@ -22,7 +22,8 @@
     node.append(...children);
     return node;
   };
-  const flat = (text) => text.toLowerCase().replaceAll("’", "'").replace(/\s+/g, " ");
+  const GREEK = { β: "beta", ε: "eps", θ: "theta", λ: "lambda", μ: "mu", σ: "sigma", φ: "phi" };
+  const flat = (text) => text.toLowerCase().replaceAll("’", "'").replace(/[α-ω]/g, (letter) => GREEK[letter] || letter).replace(/\s+/g, " ");
 
   /** What a typed line asks for: of each of its words, the spellings of which one must occur. */
   function wanted(line) {
@@ -74,7 +75,7 @@
     section.classList.add("finder-question");
     show(false);
     const words = answer.cloneNode(true);
-    for (const formula of words.querySelectorAll(".math")) formula.remove(); // MathJax may have drawn them already, or not
+    for (const formula of words.querySelectorAll(".math")) formula.remove();
     return { section, show, heading: flat(button.textContent), text: flat(words.textContent) };
   }
 
@@ -115,9 +116,6 @@
     openNamed();
   }
 
-  /** Text with formulas between \( and \), the formulas for MathJax. */
-  const withFormulas = (text) => text.split(/(\\\(.*?\\\))/).map((part) => (part.startsWith("\\(") ? element("span", { class: "math" }, part) : part));
-
   function elsewhere(root, { page, questions }) {
     const list = element("ul", { class: "finder-list" });
     const texts = questions.map(({ text, answer }) => [flat(text), flat(answer)]);
@@ -127,12 +125,11 @@
       fits.sort((one, other) => other[0] - one[0] || one[1] - other[1]);
       list.replaceChildren(...fits.slice(0, 8).map(([, at]) => {
         const { text, anchor, answer } = questions[at];
-        const link = element("a", { href: `${page}#${anchor}` }, ...withFormulas(text));
-        return element("li", {}, link, " ", element("span", { class: "finder-answer" }, ...withFormulas(answer)));
+        const link = element("a", { href: `${page}#${anchor}` }, text);
+        return element("li", {}, link, " ", element("span", { class: "finder-answer" }, answer));
       }));
       const more = `${page}?q=${encodeURIComponent(line)}`;
       if (words.length) list.append(element("li", {}, element("a", { href: more }, "Search the whole answers for this")));
-      window.MathJax?.typesetPromise?.([list]);
       return words.length ? numbered(fits.length, questions.length) : "";
     });
     root.append(list);

@@ -1,31 +1,19 @@
 """What a downloaded notebook begins with, and where Colab is sent."""
 
-import importlib.util
 import re
 
-import pytest
+import addresses
 
 from tools.notebooks import ROOT
 
 
-@pytest.fixture(scope="module")
-def addresses():
-    """The extension, as Sphinx imports it: beside its neighbours."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.syspath_prepend(ROOT / "_ext")
-        spec = importlib.util.spec_from_file_location("addresses", ROOT / "_ext" / "addresses.py")
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
-    return module
-
-
-def test_without_an_address_a_notebook_says_how_to_get_vaelib(addresses):
+def test_without_an_address_a_notebook_says_how_to_get_vaelib():
     cell = addresses.how_to_get_vaelib("")
     assert cell["cell_type"] == "markdown"
     assert "make lab" in cell["source"]
 
 
-def test_with_an_address_a_notebook_gets_vaelib_where_it_is_not(addresses):
+def test_with_an_address_a_notebook_gets_vaelib_where_it_is_not():
     cell = addresses.how_to_get_vaelib("https://github.com/a/b")
     assert cell["cell_type"] == "code"
     asked, ran = [], {"find_spec": lambda name: None, "run": lambda line: asked.append(line)}
@@ -39,7 +27,7 @@ def test_with_an_address_a_notebook_gets_vaelib_where_it_is_not(addresses):
     assert not asked
 
 
-def test_colab_is_sent_to_the_notebooks_that_get_vaelib(addresses):
+def test_colab_is_sent_to_the_notebooks_that_get_vaelib():
     urls = {text: f"https://{text}.org/a/b/blob/main/chapters/01.ipynb" for text in ("Colab", "Source")}
     buttons = [{"text": text, "url": url} for text, url in urls.items()]
     addresses.send_colab_to_downloads(None, "", "", {"header_buttons": [{"buttons": buttons}, {"text": "search"}]}, None)

@@ -1,11 +1,9 @@
 """How the site shows a printed check."""
 
-import importlib.util
 from types import SimpleNamespace
 
+import checked
 from docutils import nodes, utils
-
-from tools.notebooks import ROOT
 
 PRINTED = "[ok] a: 1\n[ok] b: 2\n[ok] a: 1\nrate 3\n[ok] a: 9\n[no] c: below <1\n[ok] a: 1\n"
 HELD = ' <a class="held" href="../back/replication.html">held 19 of 20</a></p>'
@@ -19,9 +17,6 @@ SHOWN = [
 
 
 def test_a_line_that_was_printed_again_is_shown_once(tmp_path):
-    spec = importlib.util.spec_from_file_location("checked", ROOT / "_ext" / "checked.py")
-    extension = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(extension)
     (tmp_path / "back").mkdir()
     (tmp_path / "back" / "replication.csv").write_text(
         "label,kind,held,runs\na,claim,19,20\nb,equation,20,20\n", encoding="utf-8"
@@ -30,7 +25,7 @@ def test_a_line_that_was_printed_again_is_shown_once(tmp_path):
     document = utils.new_document("")
     document += nodes.literal_block(PRINTED, PRINTED, classes=["output", "stream"])
     document += nodes.literal_block("[ok] z: 1", "[ok] z: 1")
-    extension.show_checks(SimpleNamespace(builder=builder, env=env, srcdir=tmp_path), document, "chapters/01")
+    checked.show_checks(SimpleNamespace(builder=builder, env=env, srcdir=tmp_path), document, "chapters/01")
     marks = {
         '<span class="tick" role="img" aria-label="checked">✓</span> ',
         '<span class="tick" role="img" aria-label="does not hold">✗</span> ',

@@ -36,7 +36,7 @@ def imported(path):
             names |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom) and not node.level:
             names.add(node.module)
-    local = {neighbour.stem for neighbour in path.parent.glob("*.py")}
+    local = {neighbour.stem for folder in (path.parent, ROOT / "_ext") for neighbour in folder.glob("*.py")}
     return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - OURS - local
 
 

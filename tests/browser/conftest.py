@@ -4,7 +4,6 @@ Uses the browser named by CHROMIUM, or the first one found on the PATH.
 """
 
 import os
-import re
 import shutil
 from pathlib import Path
 
@@ -43,12 +42,10 @@ def visit(browser):
     """Opens a page of the site, and at the end holds that nothing went wrong while it was open."""
     troubles, contexts = [], []
 
-    def visit(page, query="", formulas=True, **device):
+    def visit(page, query="", **device):
         context = browser.new_context(**device)
         contexts.append(context)
         tab = context.new_page()
-        if not formulas:  # their drawing takes longer than all else; the text waits for it
-            tab.route(re.compile("/mathjax/"), lambda route: route.fulfill(body="document.documentElement.className = ''"))
         tab.on(
             "request", lambda request: request.url.startswith(("file:", "data:")) or troubles.append(f"asked for {request.url}")
         )
@@ -62,7 +59,6 @@ def visit(browser):
         tab.on("pageerror", lambda error: troubles.append(f"script error: {error}"))
         tab.on("console", lambda message: message.type in ("error", "warning") and troubles.append(f"console: {message.text}"))
         tab.goto((SITE / page).as_uri() + query)
-        tab.evaluate("window.MathJax?.startup?.promise?.then(() => null)")
         return tab
 
     yield visit

@@ -30,7 +30,6 @@ def printed(browser: Browser, page: str, path: Path) -> str:
     """Print a page to a file, every explorable at rest; its title."""
     tab = browser.new_page(viewport={"width": 1000, "height": 1400}, color_scheme="light", reduced_motion="reduce")
     tab.goto((SITE / page).as_uri())
-    tab.evaluate("window.MathJax?.startup?.promise.then(() => null)")
     margin = dict.fromkeys(("top", "bottom", "left", "right"), "18mm")
     tab.pdf(path=path, format="A4", margin=margin, display_header_footer=True, header_template="<i></i>", footer_template=NUMBER)
     title = tab.title().split(" — ")[0]

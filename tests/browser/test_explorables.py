@@ -28,7 +28,7 @@ def touch(visit):
     """Opens an explorable, with an address and a device, and waits until it has drawn."""
 
     def touch(name, query="", **device):
-        tab = visit(PAGES[name], f"#{name}{query}" if query else "", formulas=False, **DESKTOP | device)
+        tab = visit(PAGES[name], f"#{name}{query}" if query else "", **DESKTOP | device)
         tab.emulate_media(reduced_motion=device.get("reduced_motion", "reduce"))
         tab.add_style_tag(content="html { scroll-behavior: auto !important; }")
         root = tab.locator(f"#{name}")

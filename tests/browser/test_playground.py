@@ -29,7 +29,7 @@ def play(visit):
 
     def play(query="", page=PAGE, **device):
         device = {**DESKTOP, "reduced_motion": "reduce", **device}
-        tab = visit(page, f"#playground{query}" if query else "", formulas=False, **device)
+        tab = visit(page, f"#playground{query}" if query else "", **device)
         root = tab.locator("#playground")
         root.scroll_into_view_if_needed()
         measured = "/[0-9]/.test(document.querySelector('#playground canvas[aria-label^=Nats]')?.ariaLabel)"
@@ -202,7 +202,7 @@ def pytorch_script(visit):
     """What "copy as PyTorch" copies, in a state."""
 
     def pytorch_script(query):
-        tab = visit(PAGE, f"#playground{query}", formulas=False, **DESKTOP)
+        tab = visit(PAGE, f"#playground{query}", **DESKTOP)
         tab.evaluate("() => { navigator.clipboard.writeText = async (text) => { window.copied = text; }; }")
         tab.locator("#playground").get_by_role("button", name="copy as PyTorch").press("Enter")
         script = tab.evaluate("window.copied")

@@ -26,8 +26,11 @@ SHIFTED = """() => new Promise((done) => {
 CUT = """() => [...document.querySelectorAll("div.math mjx-container")]
   .filter((box) => box.scrollWidth > box.clientWidth + 1 && getComputedStyle(box).maskImage === "none")
   .map((box) => box.closest("div.math").id)"""
-# Formulas that are not drawn at all, drawn as an error, or with an unknown command, which MathJax writes in red.
+# Formulas that are not drawn at all, drawn as an error, or with an unknown command, which is drawn in red.
 UNDRAWN = ".math:not(:has(mjx-container)), [data-mml-node=merror], mjx-container [fill=red]"
+# Glyphs that a formula uses and the page does not have.
+BLANK = """() => [...document.querySelectorAll("mjx-container use")].map((use) => use.getAttribute("xlink:href"))
+  .filter((glyph) => !document.querySelector(`svg > defs > path${glyph}`))"""
 # Pictures that are missing, or without alt text of their own: an output then gets the path of its file.
 POOR = """() => [...document.querySelectorAll("article img")]
   .filter((img) => !(img.complete && img.naturalWidth > 0 && img.alt && !img.alt.endsWith(".png"))).map((img) => img.src)"""
@@ -57,6 +60,7 @@ def test_on_a_phone(visit, subtests, page):
         assert tab.evaluate(GROUND) != "rgb(255, 255, 255)"
     with subtests.test("every formula is drawn, and every picture there and described"):
         assert not tab.locator(UNDRAWN).count()
+        assert not tab.evaluate(BLANK)
         assert not tab.evaluate(POOR)
     with subtests.test("no formula is cut without a cue"):
         tab.wait_for_timeout(100)

@@ -5,12 +5,12 @@ Run by ``make site-test``.
 
 import base64
 import math
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
+import explorables
 from vaelib import quadrature
 from vaelib.gaussian import gaussian_log_density
 from vaelib.kl import kl_to_standard_normal
@@ -20,9 +20,6 @@ from vaelib.verify import rng
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = {"sigma_dial": "07_sigma_as_weight", "latent_plane": "12_digits"}
-sys.path.insert(0, str(ROOT / "_ext"))
-import explorables  # noqa: E402
-
 DATA = {name: explorables.stored(ROOT / "chapters" / f"{notebook}.ipynb", name) for name, notebook in NOTEBOOKS.items()}
 
 

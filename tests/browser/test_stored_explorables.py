@@ -1,18 +1,15 @@
 """The sigma dial, the bowl and the latent plane on the built site: what they say of the stored numbers, and how they are used."""
 
 import re
-import sys
 from pathlib import Path
 
 import pytest
 
+import explorables
 from conftest import DESKTOP, PHONE, settle
 from vaelib.spiral import SIGMA
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "_ext"))
-import explorables  # noqa: E402
-
 PAGES = {"sigma-dial": "07_sigma_as_weight", "bowl": "08_posterior_collapse", "latent-plane": "12_digits"}
 STORED = {
     name: explorables.stored(ROOT / "chapters" / f"{PAGES[name]}.ipynb", name.replace("-", "_"))
@@ -26,7 +23,7 @@ def touch(visit):
     """Opens an explorable with an address, on a device, and waits until it has drawn."""
 
     def touch(name, query="", motion="reduce", **device):
-        tab = visit(f"chapters/{PAGES[name]}.html", f"#{name}?{query}", formulas=False, **device or DESKTOP)
+        tab = visit(f"chapters/{PAGES[name]}.html", f"#{name}?{query}", **device or DESKTOP)
         tab.emulate_media(reduced_motion=motion)
         root = tab.locator(f"#{name}")
         root.scroll_into_view_if_needed()
