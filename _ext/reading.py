@@ -6,6 +6,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.fileutil import copy_asset_file
 
+CODE = re.compile(r'(?<=<div class="highlight"><pre>).*?(?=</pre>)', re.DOTALL)
 CLOSING = re.compile(r"[,.;:?!)\]”’%]+(?:-\w+)?|-\w+|s\b")  # right after a formula: its comma, "-axis", a plural's s
 
 
@@ -40,6 +41,17 @@ def mend_names(app, pagename, templatename, context, doctree) -> None:
     context["body"] = body.replace(' aria-label="Toggle hidden content"', "")
 
 
+def mark_lines(app, pagename, templatename, context, doctree) -> None:
+    """Where a line of code has to wrap, it goes on below its own beginning, not below that of the block."""
+
+    def marked(line: str) -> str:
+        text = re.sub(r"<[^>]*>", "", line)
+        return f'<span class="line" style="--at: {len(text) - len(text.lstrip())}">{line}</span>' if text.strip() else line
+
+    body = context.get("body", "")
+    context["body"] = CODE.sub(lambda block: "\n".join(map(marked, block[0].split("\n"))), body)
+
+
 def add_script(app, pagename, templatename, context, doctree) -> None:
     app.add_js_file("reading.js", loading_method="defer")
 
@@ -62,5 +74,6 @@ def setup(app):
     app.connect("doctree-resolved", keep_together)
     app.connect("doctree-resolved", keep_anchors)
     app.connect("html-page-context", mend_names)
+    app.connect("html-page-context", mark_lines)
     app.connect("html-page-context", add_script)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
