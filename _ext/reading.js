@@ -1,15 +1,16 @@
-/* What a page does where it is too narrow: a displayed formula that is too wide gets smaller, down to three quarters; what is
-   still too wide, formula or printed table, scrolls in its box, which fades where it goes on. */
+/* What a page does where it is too narrow: a displayed formula or a printed table that is too wide gets smaller, down to three
+   quarters; what is still too wide scrolls in its box, which fades where it goes on. */
 "use strict";
 (() => {
   const SMALLEST = 0.75;
-  const WIDE = "div.math mjx-container, .cell_output pre, div.highlight pre, .pst-scrollable-table-container";
+  const FITTED = "div.math mjx-container, pre:has(.aligned)";
+  const WIDE = `${FITTED}, .pst-scrollable-table-container`;
 
-  function fit(formula) {
-    formula.style.fontSize = "";
-    const size = parseFloat(getComputedStyle(formula).fontSize);
-    for (let part = 0.97; formula.scrollWidth > formula.clientWidth && part >= SMALLEST; part -= 0.03) {
-      formula.style.fontSize = `${size * part}px`;
+  function fit(box) {
+    box.style.fontSize = "";
+    const size = parseFloat(getComputedStyle(box).fontSize);
+    for (let part = 0.97; box.scrollWidth > box.clientWidth && part >= SMALLEST; part -= 0.03) {
+      box.style.fontSize = `${size * part}px`;
     }
   }
   function fade(box) {
@@ -22,7 +23,7 @@
     box.addEventListener("scroll", () => fade(box), { passive: true });
   }
   function look() {
-    document.querySelectorAll("div.math mjx-container").forEach(fit);
+    document.querySelectorAll(FITTED).forEach(fit);
     document.querySelectorAll(WIDE).forEach(fade);
   }
   for (const button of document.querySelectorAll(".search-button-field, .theme-switch-button")) {

@@ -1,12 +1,14 @@
 """Small mends of the pages: a formula keeps its comma, anchors are where they lead, names are those that one sees."""
 
+import html
 import re
 from pathlib import Path
 
 from docutils import nodes
 from sphinx.util.fileutil import copy_asset_file
 
-CODE = re.compile(r'(?<=<div class="highlight"><pre>).*?(?=</pre>)', re.DOTALL)
+BLOCK = re.compile(r'(<div class="(output )?[^>]*>)?<div class="highlight"><pre>(.*?)(?=</pre>)', re.DOTALL)
+COLUMNS = re.compile(r"\S {2,}\S.* {2,}\S")
 CLOSING = re.compile(r"[,.;:?!)\]”’%]+(?:-\w+)?|-\w+|s\b")  # right after a formula: its comma, "-axis", a plural's s
 
 
@@ -42,14 +44,23 @@ def mend_names(app, pagename, templatename, context, doctree) -> None:
 
 
 def mark_lines(app, pagename, templatename, context, doctree) -> None:
-    """Where a line of code has to wrap, it goes on below its own beginning, not below that of the block."""
+    """Where a line has to wrap, it goes on below its own beginning: of code after its indentation, of what is printed after a
+    first word or two that stand apart. A printed row of a table does not wrap.
+    """
 
-    def marked(line: str) -> str:
-        text = re.sub(r"<[^>]*>", "", line)
-        return f'<span class="line" style="--at: {len(text) - len(text.lstrip())}">{line}</span>' if text.strip() else line
+    def marked(block: re.Match) -> str:
+        start = re.compile(r"\s*(?:\S.{0,13}? {2,})?(?=\S)" if block[2] else r"\s*(?=\S)")
+        return block[0].removesuffix(block[3]) + "\n".join(marked_line(line, start, bool(block[2])) for line in block[3].split("\n"))
 
-    body = context.get("body", "")
-    context["body"] = CODE.sub(lambda block: "\n".join(map(marked, block[0].split("\n"))), body)
+    def marked_line(line: str, start: re.Pattern, printed: bool) -> str:
+        text = html.unescape(re.sub("<[^>]*>", "", line))
+        if not text.strip():
+            return line
+        if printed and COLUMNS.search(text):
+            return f'<span class="line aligned">{line}</span>'
+        return f'<span class="line" style="--at: {len(start.match(text)[0])}">{line}</span>'
+
+    context["body"] = BLOCK.sub(marked, context.get("body", ""))
 
 
 def add_script(app, pagename, templatename, context, doctree) -> None:
