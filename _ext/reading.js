@@ -1,10 +1,9 @@
-/* What a page does where it is too narrow: a displayed formula or a printed table that is too wide gets smaller, down to three
+/* What a page does where it is too narrow: a displayed formula or a table that is too wide gets smaller, down to three
    quarters; what is still too wide scrolls in its box, which fades where it goes on. */
 "use strict";
 (() => {
   const SMALLEST = 0.75;
-  const FITTED = "div.math mjx-container, pre:has(.aligned)";
-  const WIDE = `${FITTED}, .pst-scrollable-table-container`;
+  const WIDE = "div.math mjx-container, pre:has(.aligned), .pst-scrollable-table-container";
 
   function fit(box) {
     box.style.fontSize = "";
@@ -23,7 +22,7 @@
     box.addEventListener("scroll", () => fade(box), { passive: true });
   }
   function look() {
-    document.querySelectorAll(FITTED).forEach(fit);
+    document.querySelectorAll(WIDE).forEach(fit);
     document.querySelectorAll(WIDE).forEach(fade);
   }
   for (const button of document.querySelectorAll(".search-button-field, .theme-switch-button")) {

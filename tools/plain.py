@@ -25,6 +25,7 @@ TARGET = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
 HEADING = re.compile(r"^\(([\w-]+)\)=\n(?:\([\w-]+\)=\n)*#+ (.+)$", re.MULTILINE)
 EXPLICIT = re.compile(r"(.+) <([\w-]+)>")
 CAPTION = "caption"  # of an output: it is not one, and is not saved
+NUMBERED = "---\nnumbering:\n  equation:\n    enumerator: {}.%s\n---\n\n"  # how JupyterLab is told to number a chapter's equations
 
 
 class Place(NamedTuple):
@@ -109,7 +110,8 @@ def caption(cell: NotebookNode) -> str:
 
 
 def shown_in_lab(notebook: NotebookNode, chapter: str) -> NotebookNode:
-    """The chapter as JupyterLab shows it: references named, captions below their figures."""
+    """The chapter as JupyterLab shows it: equations numbered by chapter, references named, captions below their figures."""
+    notebook.cells[0].source = NUMBERED.format(int(chapter[:2])) + notebook.cells[0].source
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = named(cell.source, chapter)
@@ -121,6 +123,8 @@ def shown_in_lab(notebook: NotebookNode, chapter: str) -> NotebookNode:
 
 def saved_from_lab(notebook: NotebookNode) -> NotebookNode:
     """The chapter again, from what JupyterLab shows."""
+    first = notebook.cells[0]
+    first.source = re.sub("^" + re.escape(NUMBERED).replace(r"\{\}", r"\d+"), "", first.source)
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = restored(cell.source)
