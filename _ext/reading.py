@@ -7,7 +7,7 @@ from pathlib import Path
 from docutils import nodes
 from sphinx.util.fileutil import copy_asset_file
 
-BLOCK = re.compile(r'(<div class="(output )?[^>]*>)?<div class="highlight"><pre>(.*?)(?=</pre>)', re.DOTALL)
+BLOCK = re.compile(r'((?:<div class="(output )?[^>]*>)?<div class="highlight"><pre>)(.*?)(?=</pre>)', re.DOTALL)
 COLUMNS = re.compile(r"\S {2,}\S.* {2,}\S")
 CLOSING = re.compile(r"[,.;:?!)\]”’%]+(?:-\w+)?|-\w+|s\b")  # right after a formula: its comma, "-axis", a plural's s
 
@@ -48,19 +48,19 @@ def mark_lines(app, pagename, templatename, context, doctree) -> None:
     first word or two that stand apart. A printed row of a table does not wrap.
     """
 
-    def marked(block: re.Match) -> str:
-        start = re.compile(r"\s*(?:\S.{0,13}? {2,})?(?=\S)" if block[2] else r"\s*(?=\S)")
-        return block[0].removesuffix(block[3]) + "\n".join(marked_line(line, start, bool(block[2])) for line in block[3].split("\n"))
-
-    def marked_line(line: str, start: re.Pattern, printed: bool) -> str:
+    def marked(line: str, printed: bool) -> str:
         text = html.unescape(re.sub("<[^>]*>", "", line))
         if not text.strip():
             return line
         if printed and COLUMNS.search(text):
             return f'<span class="line aligned">{line}</span>'
-        return f'<span class="line" style="--at: {len(start.match(text)[0])}">{line}</span>'
+        start = re.match(r"\s*(\S.{0,13}? {2,})?(?=\S)" if printed else r"\s*", text)
+        return f'<span class="line" style="--at: {len(start[0])}">{line}</span>'
 
-    context["body"] = BLOCK.sub(marked, context.get("body", ""))
+    def block(match: re.Match) -> str:
+        return match[1] + "\n".join(marked(line, bool(match[2])) for line in match[3].split("\n"))
+
+    context["body"] = BLOCK.sub(block, context.get("body", ""))
 
 
 def add_script(app, pagename, templatename, context, doctree) -> None:

@@ -25,7 +25,7 @@ TARGET = re.compile(r"^\(([\w-]+)\)=$", re.MULTILINE)
 HEADING = re.compile(r"^\(([\w-]+)\)=\n(?:\([\w-]+\)=\n)*#+ (.+)$", re.MULTILINE)
 EXPLICIT = re.compile(r"(.+) <([\w-]+)>")
 CAPTION = "caption"  # of an output: it is not one, and is not saved
-NUMBERED = "---\nnumbering:\n  equation:\n    enumerator: {}.%s\n---\n\n"  # how JupyterLab is told to number a chapter's equations
+NUMBERED = "---\nnumbering:\n  equation:\n    enumerator: {}.%s\n---\n\n"  # so JupyterLab counts a chapter's equations
 
 
 class Place(NamedTuple):
