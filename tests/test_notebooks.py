@@ -110,6 +110,37 @@ def test_a_stamp_covers_what_the_code_imports_and_what_that_imports():
     assert "train" not in names("from vaelib import kl, spiral")
 
 
+MODULE = '''"""A module."""
+
+import os
+
+
+class A:
+    """Its
+
+    first."""
+
+    text = """kept"""
+
+    def f(self):
+        "One."
+        return os
+'''
+
+
+def test_a_stamp_does_not_cover_docstrings(tmp_path):
+    path = tmp_path / "m.py"
+
+    def runs(text):
+        path.write_text(text, encoding="utf-8")
+        return notebooks.what_runs(path)
+
+    kept = [line for line in MODULE.split("\n") if not any(word in line for word in ("module", "Its", "first", "One"))]
+    assert runs(MODULE) == "\n".join(kept[:5] + kept[6:])  # the empty line of a docstring goes with it
+    assert runs(MODULE.replace("Its", "Of\n    its")) == runs(MODULE)
+    assert runs(MODULE.replace("kept", "left")) != runs(MODULE)
+
+
 @pytest.mark.parametrize("source", ['open("data/long.csv")', 'table("long")'])
 def test_a_stamp_covers_the_tables_that_a_chapter_reads(tmp_path, monkeypatch, source):
     monkeypatch.setattr(notebooks, "ROOT", tmp_path)

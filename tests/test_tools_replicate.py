@@ -64,12 +64,17 @@ def test_claims_are_counted_over_streams(book, monkeypatch, capsys):
     assert "; not: cell 5, cell 7\n" in out
 
 
+def held(path, stream):
+    ran = {"chapter": path.stem, "stream": stream, **replicate.version(nbformat.read(path, as_version=4))}
+    return ran | {"verdicts": {"always": True}, "raised": [], "seconds": 0}
+
+
 def test_a_stopped_run_goes_on_and_changed_code_is_run_again(book, monkeypatch):
     ran = []
 
     def one_run(path, stream):
         ran.append(stream)
-        return {"chapter": path.stem, "stream": stream, "verdicts": {"always": True}, "raised": [], "seconds": 0}
+        return held(path, stream)
 
     monkeypatch.setattr(replicate, "replicate", one_run)
     command(monkeypatch, "--streams", "2")
@@ -84,15 +89,22 @@ def test_rows_of_other_chapters_are_kept(book, monkeypatch):
     other = Row("other", "claim", "01_first", 20, 20, 0.832, 1.0, "c", "v")
     replicate.write_table([other, other._replace(label="gone", chapter=book.stem)], replicate.TABLE)
     assert replicate.read_table(replicate.TABLE)[0] == other
-    verdicts = {"always": True}
-    monkeypatch.setattr(
-        replicate,
-        "replicate",
-        lambda path, stream: {"chapter": path.stem, "stream": stream, "verdicts": verdicts, "raised": [], "seconds": 0},
-    )
+    monkeypatch.setattr(replicate, "replicate", held)
     command(monkeypatch, "--streams", "1", str(book))
     labels = [row.label for row in replicate.read_table(replicate.TABLE)]
     assert labels == ["other", "always", "not-on-2", "after-the-error", "equation", "odd"]
+
+
+def test_a_chapter_that_changes_while_it_runs_is_not_counted(book, monkeypatch):
+    def one_run(path, stream):
+        one = held(path, stream)
+        nbformat.write(new_notebook(cells=[new_code_cell(CELLS[0])]), path)
+        return one
+
+    monkeypatch.setattr(replicate, "replicate", one_run)
+    with pytest.raises(SystemExit, match=f"{book.stem} or vaelib changed after stream 1 had run"):
+        command(monkeypatch, "--streams", "1")
+    assert not replicate.TABLE.exists()
 
 
 def test_an_old_table_is_noticed(book):

@@ -20,7 +20,7 @@ os.environ.setdefault("TQDM_DISABLE", "" if sys.stdout.isatty() else "1")  # tqd
 
 import torch
 
-from tools.notebooks import ROOT, digest, modules
+from tools.notebooks import ROOT, digest, modules, what_runs
 
 FOLDER = ROOT / "experiments"
 TABLES = ROOT / "chapters" / "data"
@@ -37,7 +37,7 @@ def table(path: Path) -> Path:
 def stamp_line(path: Path) -> str:
     """First line of a table: its experiment, with hashes of the experiment and of what it imports of vaelib."""
     source = path.read_text(encoding="utf-8")
-    vaelib = [[each.name, each.read_text(encoding="utf-8")] for each in sorted(modules([source]))]
+    vaelib = [[each.name, what_runs(each)] for each in sorted(modules([source]))]
     return f"# made by experiments/{path.name}, code {digest(source)[:12]}, vaelib {digest(vaelib)[:12]}"
 
 

@@ -71,8 +71,21 @@ def stamp(notebook) -> dict[str, str]:
         **read,
         "code": digest([cell.source for cell in cells]),
         "outputs": digest([[cell.execution_count, cell.outputs] for cell in cells]),
-        "vaelib": digest([[path.name, path.read_text(encoding="utf-8")] for path in sources]),
+        "vaelib": digest([[path.name, what_runs(path)] for path in sources]),
     }
+
+
+def what_runs(path: Path) -> str:
+    """The text of a file of vaelib without its docstrings, on which no output depends."""
+    text = path.read_text(encoding="utf-8")
+    if path.suffix != ".py":
+        return text
+    with PARSER:
+        nodes = list(ast.walk(ast.parse(text)))
+    documented = [node for node in nodes if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))]
+    strings = [node.body[0] for node in documented if ast.get_docstring(node, clean=False) is not None]
+    lines = {at for string in strings for at in range(string.lineno, (string.end_lineno or string.lineno) + 1)}
+    return "\n".join(line for at, line in enumerate(text.split("\n"), start=1) if at not in lines)
 
 
 def modules(sources: list[str]) -> set[Path]:

@@ -91,6 +91,9 @@ def tally(path: Path, runs: list[dict]) -> list[Row]:
     """Rows of one chapter. A check that a run did not reach did not hold in it."""
     notebook = nbformat.read(path, as_version=4)
     made_with = version(notebook)
+    changed = [one["stream"] for one in runs if {key: one[key] for key in made_with} != made_with]
+    if changed:
+        raise SystemExit(f"{path.stem} or vaelib changed after stream {changed[0]} had run: run this again")
 
     def row(label: str, kind: str, held: int) -> Row:
         interval = binomtest(held, len(runs)).proportion_ci(method="exact")
