@@ -44,7 +44,10 @@ class BestNormal(NamedTuple):
 def exact_terms(vae: VAE, x: Tensor, grid: quadrature.Grid | None = None, *, q: tuple[Tensor, Tensor] | None = None) -> ElboTerms:
     r"""The two terms of the ELBO of one-dimensional latents, without sampling error.
 
-    .. math:: \mathbb E_{q(z|x)}[\log p(x|z)] = \int N(\epsilon;\, 0, 1)\, \log p(x\,|\,\mu + s\epsilon)\, d\epsilon
+    .. math::
+
+        & \mathbb E_{q(z|x)}[\log p(x|z)] \\
+        & \quad = \int N(\epsilon;\, 0, 1)\, \log p(x\,|\,\mu + s\epsilon)\, d\epsilon
 
     The grid lies on the noise and not on the latent, so no q can be too narrow for it or lie beside it.
 

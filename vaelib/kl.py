@@ -24,7 +24,7 @@ def kl_to_standard_normal_per_dim(mu: Tensor, log_var: Tensor) -> Tensor:
         log_var: :math:`\log\sigma^2`, same shape as `mu`.
 
     Returns:
-        KL of each latent axis, shape ``(..., d)``, in nats. It is infinite where the variance overflows: in float32 above a
+        KL of each latent axis, shape ``(..., d)``, in nats. It is infinite where the variance overflows, in float32 above a
         `log_var` of 88.7.
 
     Raises:

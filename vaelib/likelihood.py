@@ -232,7 +232,7 @@ def implied_sigma(
     Args:
         reconstruction: Reduction of the squared error or cross-entropy.
         kl: Reduction of the KL. The bracket ``1 + log_var - mu**2 - exp(log_var)`` is minus *twice* the KL: where the 1/2 is
-            not written, `kl_weight` is twice the factor that is.
+            not written, `kl_weight` is twice the weight that is.
         data_dim: Number of data axes D.
         latent_dim: Number of latent axes d.
         batch_size: Points in a batch; it matters only when one of the reductions is ``"sum"`` and the other is not.

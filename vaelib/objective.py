@@ -86,7 +86,10 @@ def importance_weighted_bound(vae: VAE, x: Tensor, eps: Tensor) -> Tensor:
 def comb_log_evidence(vae: VAE, x: Tensor, *, nodes: int, generator: torch.Generator) -> Tensor:
     r"""Log evidence on equally likely nodes under one random shift; to train on, as an objective of `vaelib.train.fit`.
 
-    .. math:: \log \frac1G \sum_{g=0}^{G-1} p(x|z_g), \quad z_g = \Phi^{-1}\left(\tfrac{g + u}{G}\right), \quad u \sim U[0, 1]
+    .. math::
+
+        & \log \frac1G \sum_{g=0}^{G-1} p(x|z_g), \\
+        & z_g = \Phi^{-1}\left(\tfrac{g + u}{G}\right), \quad u \sim U[0, 1]
 
     The average inside the logarithm is unbiased. Nodes that stay in place would not do: a decoder learns to run through the
     data just at them. To *measure* the evidence there is `vaelib.quadrature.log_evidence`.

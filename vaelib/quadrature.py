@@ -141,7 +141,9 @@ def log_evidence(x: Tensor, decode: Decode, sigma: float | Tensor, grid: Grid | 
 @full_precision
 @torch.no_grad()
 def log_posterior(x: Tensor, decode: Decode, sigma: float | Tensor, grid: Grid) -> Tensor:
-    r"""Exact log posterior density :math:`\log p(z|x) = \log p(x|z) + \log p(z) - \log p(x)` at the grid's nodes.
+    r"""Exact log posterior density at the grid's nodes.
+
+    .. math:: \log p(z|x) = \log p(x|z) + \log p(z) - \log p(x)
 
     Args:
         x: Data, shape ``(N, D)``, or ``(R, N, D)`` for one data set a run.
@@ -192,7 +194,7 @@ def kl_on_grid(log_q: Tensor, log_p: Tensor, grid: Grid) -> Tensor:
         grid: The nodes' weights.
 
     Returns:
-        KL, shape ``(...)``, in nats: right if the grid covers q and its step resolves it.
+        KL, shape ``(...)``, in nats, right if the grid covers q and its step resolves it.
 
     Raises:
         ValueError: If `log_q` or `log_p` is not given at the nodes of `grid`, or they do not broadcast.

@@ -136,7 +136,7 @@ def order(mu: Tensor, t: Tensor) -> Tensor:
         t: Their latent times, shape ``(N,)``.
 
     Returns:
-        Correlation, shape ``(...)``: plus or minus 1 for a latent in order, which may run either way, and 0 for one that
+        Correlation, shape ``(...)``, plus or minus 1 for a latent in order, which may run either way, and 0 for one that
         does not move.
 
     Raises:

@@ -2,7 +2,7 @@
 
 The command writes one line of CSV a run. Started by torchrun, its processes share the grid, and the file is the same
 whatever their number; started again after it was stopped, it goes on from the blocks that were finished. See
-`python -m vaelib.sweep --help`.
+``python -m vaelib.sweep --help``.
 """
 
 import argparse

@@ -41,11 +41,12 @@ class Adam:
 
     .. math::
 
-        m &\leftarrow \beta_1 m + (1 - \beta_1) g, \quad v \leftarrow \beta_2 v + (1 - \beta_2) g^2 \\
+        m &\leftarrow \beta_1 m + (1 - \beta_1) g \\
+        v &\leftarrow \beta_2 v + (1 - \beta_2) g^2 \\
         \theta &\leftarrow \theta - \alpha \frac{m / (1 - \beta_1^t)}{\sqrt{v / (1 - \beta_2^t)} + \varepsilon}
 
     It equals torch.optim.Adam to rounding. On models this small that one takes as long for its bookkeeping as the step
-    for its arithmetic, and a second for its first use.
+    for its arithmetic, and its first use takes a second more.
 
     Args:
         theta: The vector, changed in place.

@@ -67,7 +67,7 @@ class Report:
 
     @property
     def findings(self) -> tuple[Line, ...]:
-        """The lines that ask for something: those that are wrong, then those to look at."""
+        """The lines that ask for something, those that are wrong and then those to look at."""
         return tuple(line for line in self.sorted() if line.verdict in ("wrong", "look"))
 
     def __getitem__(self, name: str) -> Line:
