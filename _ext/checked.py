@@ -14,6 +14,7 @@ from docutils import nodes
 from sphinx.util.math import get_node_equation_number
 
 LINE = re.compile(r"\[(ok|no)\] (\S+): (.*)")
+NUMBER = re.compile(r"\d[\d.]*e-\d+|\S+ %|\(\d+ [a-z]+\)|\+- \S+")  # not to be broken
 MARKS = {"ok": ("✓", "checked"), "no": ("✗", "does not hold")}
 
 
@@ -37,9 +38,8 @@ def check_line(match: re.Match, numbers: dict[str, str], held: dict[str, str], t
     name = f"<code>{escape(label)}</code>"
     if label in numbers:
         name = f'<a href="#equation-{label}" title="to the equation">({numbers[label]}) {name}</a>'
-    line = f'<span class="tick" role="img" aria-label="{word}">{mark}</span> {name} {escape(text)}'
-    if times > 1:
-        line += f" ({times} times)"
+    text = NUMBER.sub(r'<span class="together">\g<0></span>', escape(text + (f" ({times} checks)" if times > 1 else "")))
+    line = f'<span class="tick" role="img" aria-label="{word}">{mark}</span> {name} {text}'
     if label in held:
         line += f' <a class="held" href="{to_root}back/replication.html">held {held[label]}</a>'
     place = f' id="check-{escape(label)}"' if first else ""

@@ -8,14 +8,18 @@ from docutils import nodes
 from sphinx.util.fileutil import copy_asset_file
 
 BLOCK = re.compile(r'((?:<div class="(output )?[^>]*>)?<div class="highlight"><pre>)(.*?)(?=</pre>)', re.DOTALL)
-COLUMNS = re.compile(r"\S {2,}\S.* {2,}\S")
+GAP = re.compile(r"(?<=\S) {2,}(?=\S)")  # between two columns
+SHORT = 20  # letters of code that stay on one line
 CLOSING = re.compile(r"[,.;:?!)\]”’%]+(?:-\w+)?|-\w+|s\b")  # right after a formula: its comma, "-axis", a plural's s
 
 
 def keep_together(app, doctree, docname) -> None:
-    """A comma after a formula never begins a line."""
+    """A comma after a formula never begins a line, and short code stays on one."""
     if app.builder.format != "html":
         return
+    for code in doctree.findall(nodes.literal):
+        if len(code.astext()) <= SHORT:
+            code["classes"].append("together")
     for formula in list(doctree.findall(nodes.math)):
         after = formula.next_node(siblings=True, descend=False, ascend=False)
         match = CLOSING.match(after.astext()) if isinstance(after, nodes.Text) else None
@@ -45,20 +49,25 @@ def mend_names(app, pagename, templatename, context, doctree) -> None:
 
 def mark_lines(app, pagename, templatename, context, doctree) -> None:
     """Where a line has to wrap, it goes on below its own beginning: of code after its indentation, of what is printed after a
-    first word or two that stand apart. A printed row of a table does not wrap.
+    first word or two that stand apart. A row of a printed table does not wrap.
     """
 
-    def marked(line: str, printed: bool) -> str:
-        text = html.unescape(re.sub("<[^>]*>", "", line))
+    def seen(line: str) -> str:
+        return html.unescape(re.sub("<[^>]*>", "", line))
+
+    def marked(line: str, printed: bool, table: bool) -> str:
+        text = seen(line)
         if not text.strip():
             return line
-        if printed and COLUMNS.search(text):
+        if table and GAP.search(text):
             return f'<span class="line aligned">{line}</span>'
         start = re.match(r"\s*(\S.{0,13}? {2,})?(?=\S)" if printed else r"\s*", text)
         return f'<span class="line" style="--at: {len(start[0])}">{line}</span>'
 
     def block(match: re.Match) -> str:
-        return match[1] + "\n".join(marked(line, bool(match[2])) for line in match[3].split("\n"))
+        lines, printed = match[3].split("\n"), bool(match[2])
+        table = printed and any(len(GAP.findall(seen(line))) > 1 for line in lines)
+        return match[1] + "\n".join(marked(line, printed, table) for line in lines)
 
     context["body"] = BLOCK.sub(block, context.get("body", ""))
 

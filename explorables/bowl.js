@@ -56,7 +56,7 @@
     const margin = { left: 44, right: 8, top: 18, bottom: 34 };
     const profile = ui.plane(right, {
       label: "The loss along the push",
-      x: [-ALONG, ALONG], y: [-0.2, 0.3], ratio: 1.4, margin, xLabel: "push of decoder and encoder together",
+      x: [-ALONG, ALONG], y: [-0.2, 0.3], ratio: 1.4, margin, xLabel: "push of both together",
     });
     const living = ui.plane(right, {
       label: "The KL where the ball comes to rest",

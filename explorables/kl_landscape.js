@@ -161,7 +161,7 @@
       });
       bars.rule({ x: evidence }, { color: colors.posterior, width: 2.5 });
       const words = { align: "right", color: colors["posterior-ink"], weight: 600 };
-      bars.write(bars.px(0), 13, `exact log p(x) = ${fixed(evidence)}`, words);
+      bars.write(bars.px(0), 13, `log p(x) = ${fixed(evidence)}`, words);
       bars.write(62, 13, "“ELBO”", { weight: 600 });
     }
 

@@ -148,7 +148,7 @@
         stretches(now, (i) => Math.abs(z[i] - mu) < 2 * std, { color: colors.encoder, width: 3.5 });
       });
       const words = { size: 12, halo: true };
-      plane.write(6, 14, "decoder's curve and its tube, ±σ", { ...words, color: colors["decoder-ink"] });
+      plane.write(6, 14, "decoder’s curve and its tube, ±σ", { ...words, color: colors["decoder-ink"] });
       plane.write(6, plane.height - 8, "dashed: true spiral", words);
       plane.end();
     }
@@ -179,7 +179,7 @@
       latent.write(40, 12, "q(z|x)", { ...words, color: colors["encoder-ink"] });
       latent.write(88, 12, "exact p(z|x)", { ...words, color: colors["posterior-ink"] });
       latent.write(176, 12, "prior", { ...words, color: colors["prior-ink"] });
-      latent.write(latent.width - 2, 12, `gap ${fixed(gap)} nats`, { size: 12, align: "right" });
+      latent.write(latent.width - 2, 12, `gap ${fixed(gap)}`, { size: 12, align: "right" });
       latent.end();
     }
 
@@ -203,7 +203,7 @@
   Explorable.define("sigma-dial", {
     caption: "σ is the width of the brush. Turn it from 0.05 to 10 times the true noise: the curve darts, follows the cloud, "
       + "then shrinks to a point. Touch a point to see its q (amber) and its exact posterior (blue), on the curve and on the "
-      + "latent axis. On the right, the sweep's own numbers on its first data set.",
+      + "latent axis. The small panels: the sweep’s own numbers on its first data set.",
     state: {
       ratio: { value: "1", options: OPTIONS },
       point: { value: 124, min: 0, max: POINTS - 1, whole: true },

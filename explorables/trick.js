@@ -165,8 +165,8 @@
 
   Explorable.define("trick", {
     caption: "The same draws of ε, twice, under a q that has moved (dashed: where it was when they were made). Drag its mean. "
-      + "Left, the draws stay, and grow or shrink by how likely they have become. Right, they slide along f, each with its "
-      + "slope. Below, what both say about the gradient. Then try the wave.",
+      + "Score: the draws stay, and grow or shrink by how likely they have become. Pathwise: they slide along ψ, each with "
+      + "its slope. Last, what both say about the gradient. Then try the wave.",
     state: {
       mu: { value: -0.2, min: -2, max: 2 },
       mu_0: { value: -0.6, min: -2, max: 2 }, // where the draws were made

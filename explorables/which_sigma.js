@@ -189,7 +189,7 @@
   const count = (value, max) => ({ value, min: 1, max, whole: true });
   const weight = { value: 1, min: 1e-9, max: 1e9 };
   Explorable.define("which-sigma", {
-    caption: "Which σ did you assume? Choose what your code says. The picture is the model that it trains: a decoder's curve "
+    caption: "Which σ did you assume? Choose what your code says. The picture is the model that it trains: a decoder’s curve "
       + "with its tube of width σ, over a cloud as wide as your data. It starts with a mean-squared error beside a KL, on 784 "
       + "pixels.",
     state: {
