@@ -8,7 +8,7 @@ from docutils import nodes, utils
 PRINTED = "[ok] a: 1\n[ok] b: 2\n[ok] a: 1\nrate 3\n[ok] a: 9\n[no] c: below <1\n[ok] a: 1\n"
 HELD = ' <a class="held" href="../back/replication.html">held 19 of 20</a></p>'
 SHOWN = [
-    '<p class="check ok" id="check-a"><code>a</code> 1 (3 times)' + HELD,
+    '<p class="check ok" id="check-a"><code>a</code> 1 <span class="together">(3 checks)</span>' + HELD,
     '<p class="check ok" id="check-b"><code>b</code> 2</p>',
     "rate 3",
     '<p class="check ok"><code>a</code> 9' + HELD,

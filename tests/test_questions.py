@@ -82,7 +82,7 @@ PROMISED = {
     "mu^2 + (sigma - 1)^2": "q-kl-replaced",
     "images or the losses": "q-average-draws",
     "KL(q||p)": "q-direction",
-    "reparameterised": "q-reparam-which",
+    "reparameterized": "q-reparam-which",
     "count data": "q-counts",
     "beta > 1": "q-disentangle",
     "likelihood falls": "q-elbo-up-likelihood-down",
