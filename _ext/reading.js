@@ -5,18 +5,11 @@
   const SMALLEST = 0.75;
   const WIDE = "div.math mjx-container, span.math, pre:has(.aligned), .pst-scrollable-table-container";
 
-  /** What of a box does not fit; beside a formula in a line stands MathML, which nobody sees and which may be wider. */
-  function rest(box) {
-    if (!box.clientWidth) return 0;
-    return (box.matches("span") ? Math.ceil(box.querySelector("svg").getBoundingClientRect().width) : box.scrollWidth) - box.clientWidth;
-  }
-  function fit(box) {
-    const size = parseFloat(getComputedStyle(box).fontSize);
-    for (let part = 1; rest(box) > 0 && part > SMALLEST; ) {
-      part = Math.max(part - 0.03, SMALLEST);
-      box.style.fontSize = `${size * part}px`;
-    }
-  }
+  /** How wide a box would have to be; beside a formula in a line stands MathML, which nobody sees and which may be wider. */
+  const needed = (box) => (box.matches("span") ? Math.floor(box.querySelector("svg").getBoundingClientRect().width) : box.scrollWidth);
+  const rest = (box) => needed(box) - box.clientWidth;
+  const fitted = new WeakMap(); // box -> width of the window for which it was made to fit
+
   function fade(box) {
     const wide = rest(box) > 1;
     box.classList.toggle("goes-on", wide && box.scrollLeft < rest(box) - 1);
@@ -25,12 +18,19 @@
     box.tabIndex = 0; // so that the arrow keys scroll it
     box.addEventListener("scroll", () => fade(box), { passive: true });
   }
+  /** Fit what is shown and was not yet: all is measured before anything changes, or each change would lay the page out anew. */
   function look() {
-    const boxes = [...document.querySelectorAll(WIDE)];
-    for (const box of boxes) if (box.style.fontSize) box.style.fontSize = "";
-    const wide = boxes.filter((box) => rest(box) > 0); // all are measured before one is changed
-    wide.forEach(fit);
-    [...wide, ...boxes.filter((box) => box.dataset.watched)].forEach(fade);
+    const boxes = [...document.querySelectorAll(WIDE)].filter((box) => box.clientWidth && fitted.get(box) !== innerWidth);
+    for (const box of boxes) {
+      fitted.set(box, innerWidth);
+      if (box.style.fontSize) box.style.fontSize = "";
+    }
+    const wide = boxes.filter((box) => rest(box) > 0);
+    const sizes = wide.map((box) => [parseFloat(getComputedStyle(box).fontSize), box.clientWidth / needed(box)]);
+    wide.forEach((box, i) => { box.style.fontSize = `${sizes[i][0] * Math.max(SMALLEST, 0.99 * sizes[i][1])}px`; });
+    const still = wide.map((box) => rest(box) > 0); // a table, whose cells do not shrink with their letters
+    wide.forEach((box, i) => { if (still[i]) box.style.fontSize = `${sizes[i][0] * SMALLEST}px`; });
+    boxes.filter((box) => wide.includes(box) || box.dataset.watched).forEach(fade);
   }
   for (const button of document.querySelectorAll(".search-button-field, .theme-switch-button")) {
     const name = button.getAttribute("aria-label"); // which aids would read in place of what is seen
