@@ -273,6 +273,6 @@ def test_without_javascript_it_says_so(browser):
     context = browser.new_context(java_script_enabled=False, **DESKTOP)
     tab = context.new_page()
     tab.goto((SITE / PAGE).as_uri())
-    assert tab.get_by_text("The playground needs JavaScript").is_visible()
+    assert tab.get_by_text("On the screen, with JavaScript").is_visible()
     assert tab.locator("#fig-playground img").is_visible()
     context.close()
