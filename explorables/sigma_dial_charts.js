@@ -49,7 +49,7 @@ globalThis.SigmaCharts = (ui, parent, data, go) => {
     nats.axes({ x: TICKS, y: [-3.5, -3, -2.5] });
     title(nats, "posterior", `log p(x) of fresh points: ${fresh[at] === null ? "below −20" : fixed(fresh[at])} nats`);
     nats.text(0.045, ceiling, "ceiling: the process", { dy: 13, size: 12, halo: true });
-    nats.text(0.45, -3.02, "dashed: training", { align: "right", size: 12, color: colors.muted });
+    nats.text(0.47, -3.02, "dashed: training", { align: "right", size: 11, color: colors.muted });
     nats.end();
   }
 
