@@ -177,9 +177,9 @@
       latent.axes({ x: [[-3, "z = −3"], 0, 3] });
       const words = { size: 12, weight: 600 };
       latent.write(40, 12, "q(z|x)", { ...words, color: colors["encoder-ink"] });
-      latent.write(88, 12, "exact p(z|x)", { ...words, color: colors["posterior-ink"] });
-      latent.write(176, 12, "prior", { ...words, color: colors["prior-ink"] });
-      latent.write(latent.width - 2, 12, `gap ${fixed(gap)}`, { size: 12, align: "right" });
+      latent.write(84, 12, "p(z|x)", { ...words, color: colors["posterior-ink"] });
+      latent.write(130, 12, "prior", { ...words, color: colors["prior-ink"] });
+      latent.write(latent.width - 2, 12, `gap ${fixed(gap)} nats`, { size: 12, align: "right" });
       latent.end();
     }
 

@@ -139,6 +139,7 @@ def test_a_stamp_does_not_cover_docstrings(tmp_path):
     assert runs(MODULE) == "\n".join(kept[:5] + kept[6:])  # the empty line of a docstring goes with it
     assert runs(MODULE.replace("Its", "Of\n    its")) == runs(MODULE)
     assert runs(MODULE.replace("kept", "left")) != runs(MODULE)
+    assert "def f" in runs('def f(): "One."\n')
 
 
 @pytest.mark.parametrize("source", ['open("data/long.csv")', 'table("long")'])

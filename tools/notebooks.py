@@ -84,8 +84,11 @@ def what_runs(path: Path) -> str:
         nodes = list(ast.walk(ast.parse(text)))
     documented = [node for node in nodes if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef))]
     strings = [node.body[0] for node in documented if ast.get_docstring(node, clean=False) is not None]
-    lines = {at for string in strings for at in range(string.lineno, (string.end_lineno or string.lineno) + 1)}
-    return "\n".join(line for at, line in enumerate(text.split("\n"), start=1) if at not in lines)
+    lines, dropped = text.split("\n"), set()
+    for string in strings:
+        if not lines[string.lineno - 1][: string.col_offset].strip():  # or there is code on its line
+            dropped |= set(range(string.lineno - 1, string.end_lineno or string.lineno))
+    return "\n".join(line for at, line in enumerate(lines) if at not in dropped)
 
 
 def modules(sources: list[str]) -> set[Path]:
